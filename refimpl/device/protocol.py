@@ -1,0 +1,94 @@
+"""What a device is: memory and execution, behind one Protocol that cpu/ (and later cuda/) implement.
+
+A device knows allocations and programs; it knows no connection, handle or message. Its methods are synchronous. `run` blocks
+without the GIL and is called in a thread; all others return at once, and none may touch an allocation that a running
+program leases.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+
+from refimpl.graph.checked import CheckedGraph
+
+__all__ = ["Allocation", "Device", "DeviceMemory", "Program", "StopWord"]
+
+
+@attrs.frozen
+class DeviceMemory:
+    """Free and total memory of a device, in bytes."""
+
+    free: int
+    total: int
+
+
+class Allocation(Protocol):
+    """Bytes of a device. `address` is the device's own and never leaves the process."""
+
+    @property
+    def address(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+class StopWord(Protocol):
+    """Set from any thread; a running program polls it between steps and ends with ComputeStopped."""
+
+    def set(self) -> None: ...
+
+
+class Program(Protocol):
+    """A compiled graph of one device. Valid as long as the allocations it was compiled with live."""
+
+    @property
+    def handles(self) -> frozenset[int]:
+        """Buffer handles whose allocations the program reads or writes."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the program itself keeps, in bytes."""
+
+
+class Device(Protocol):
+    """Memory and execution of one compute device."""
+
+    name: str
+    """as in ggml: ``CPU``, ``CUDA0``"""
+    description: str
+    alignment: int
+    """power of two; every tensor starts at a multiple of it"""
+    max_size: int
+    """largest single allocation in bytes"""
+
+    def memory(self) -> DeviceMemory: ...
+
+    def allocate(self, size: int) -> Allocation:
+        """Zero-filled bytes; raises OutOfMemory."""
+
+    def release(self, allocation: Allocation) -> None: ...
+
+    def writable(self, allocation: Allocation, offset: int, size: int) -> memoryview:
+        """Bytes [offset, offset+size) for a socket to fill. The caller has checked the range against `size`."""
+
+    def read(self, allocation: Allocation, offset: int, size: int) -> memoryview: ...
+
+    def copy(self, src: Allocation, src_offset: int, dst: Allocation, dst_offset: int, size: int) -> None:
+        """memmove semantics; the two may overlap."""
+
+    def fill(self, allocation: Allocation, offset: int, size: int, value: int) -> None: ...
+
+    def new_stop_word(self) -> StopWord: ...
+
+    def compile(self, graph: CheckedGraph, allocations: Mapping[int, Allocation]) -> Program:
+        """Turn a checked graph into a program; `allocations` maps each handle of `graph.handles` to its memory.
+
+        Raises UnsupportedError, naming op, types and tensor, where no kernel exists.
+        """
+
+    def run(self, program: Program, stop: StopWord) -> None:
+        """Run to the end, without the GIL. Raises ComputeFault (names the tensor) or ComputeStopped."""
+
+    def close(self) -> None:
+        """End the worker threads and give all memory back."""
