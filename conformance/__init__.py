@@ -1,0 +1,1 @@
+"""Judges servers and clients of the protocol from outside: it imports the specification, never the implementation."""
