@@ -1,0 +1,129 @@
+"""Programs as processes: servers that are ready when the block begins and gone when it ends, and commands with output.
+
+A server is ready when it answers HELLO, which also says its protocol version. What a process writes to stderr (and a
+server to stdout) goes to a log file, whose end is shown when the process fails.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+from spec.names import Command
+
+__all__ = ["ProcessFailed", "Server", "hello", "our_program", "run_text", "running_server"]
+
+HOST = "127.0.0.1"
+START_SECONDS = 600.0
+"""a first start may compile kernels"""
+STOP_SECONDS = 10.0
+POLL_SECONDS = 0.1
+HELLO_CAPS = 24
+LOG_TAIL = 25
+
+
+class ProcessFailed(Exception):
+    """A program ended with an error, or a server did not come up; the message holds the end of its log."""
+
+
+@attrs.frozen
+class Server:
+    """A running server."""
+
+    endpoint: str
+    """host:port"""
+    version: str
+    """as HELLO says, such as ``7.0.0``"""
+    pid: int
+
+
+def our_program(name: str) -> str:
+    """Path of an installed console script of this environment; raises ProcessFailed where there is none."""
+    if found := shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"):
+        return found
+    raise ProcessFailed(f"{name}: no such program; install the project into this environment (pip install -e .)")
+
+
+async def run_text(command: Sequence[str], log: Path, timeout: float = 600.0) -> str:
+    """Run a command to its end and return its stdout, decoded; raises ProcessFailed unless it exits with 0."""
+    with log.open("ab") as errors, trio.move_on_after(timeout):
+        done = await trio.run_process(
+            command, capture_stdout=True, stderr=errors, stdin=subprocess.DEVNULL, check=False
+        )
+        if done.returncode == 0:
+            return done.stdout.decode("utf-8", "replace")
+        raise ProcessFailed(f"{command[0]} exited with {done.returncode}\n{_tail(log)}")
+    raise ProcessFailed(f"{command[0]} did not end within {timeout:.0f} s\n{_tail(log)}")
+
+
+@asynccontextmanager
+async def running_server(command: Sequence[str], log: Path) -> AsyncIterator[Server]:
+    """Run `command` with ``-H`` and ``-p`` of a free loopback port added; yields when it answers HELLO.
+
+    At the end it gets SIGTERM, and SIGKILL if it is still there after ten seconds.
+    """
+    port = _free_port()
+    with log.open("ab") as output:
+        process = await trio.lowlevel.open_process(
+            [*command, "-H", HOST, "-p", str(port)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        yield Server(f"{HOST}:{port}", await _until_ready(process, command[0], port, log), process.pid)
+    finally:
+        with trio.CancelScope(shield=True):
+            await _stop(process)
+
+
+async def hello(host: str, port: int, timeout: float = 5.0) -> str:
+    """Open a connection, say HELLO, close it; returns the server's version. Raises OSError or ProcessFailed."""
+    with trio.move_on_after(timeout):
+        stream = await trio.open_tcp_stream(host, port)
+        async with stream:
+            await stream.send_all(bytes([Command.HELLO]) + HELLO_CAPS.to_bytes(8, "little") + bytes(HELLO_CAPS))
+            reply = b""
+            while len(reply) < 8 + 3:
+                more = await stream.receive_some()
+                if not more:
+                    raise ProcessFailed(f"{host}:{port} closed the connection instead of answering HELLO")
+                reply += more
+            return ".".join(str(part) for part in reply[8:11])
+    raise ProcessFailed(f"{host}:{port} did not answer HELLO within {timeout:.0f} s")
+
+
+async def _until_ready(process: trio.Process, name: str, port: int, log: Path) -> str:
+    with trio.move_on_after(START_SECONDS):
+        while process.poll() is None:
+            try:
+                return await hello(HOST, port)
+            except OSError:
+                await trio.sleep(POLL_SECONDS)
+        raise ProcessFailed(f"{name} ended with {process.returncode} at start\n{_tail(log)}")
+    raise ProcessFailed(f"{name} was not ready after {START_SECONDS:.0f} s\n{_tail(log)}")
+
+
+async def _stop(process: trio.Process) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        with trio.move_on_after(STOP_SECONDS):
+            await process.wait()
+            return
+        process.kill()
+    await process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text("utf-8", "replace").splitlines()
+    return "\n".join(f"    {line}" for line in lines[-LOG_TAIL:])

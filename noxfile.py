@@ -1,0 +1,137 @@
+"""One session per question; `nox` alone asks all that CI asks, `nox -l` is the menu.
+
+All sessions share one environment, .nox/workshop, which is made when it is missing or when pyproject.toml has changed.
+Only `wheel` makes an empty one each time: that is its question. Every stage prints its seconds.
+What is expensive and does not depend on the checkout (the stock build, the model, compiled kernels) lives in the user's
+cache directory; REFIMPL_CACHE names another one for the first two.
+"""
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["check", "tests", "state", "wheel", "interop_quick"]
+
+ROOT = Path(__file__).parent
+WORKSHOP = ROOT / ".nox" / "workshop"
+STATE_SECONDS = "60"
+
+
+@contextlib.contextmanager
+def stage(session: nox.Session, name: str) -> Iterator[None]:
+    """Print how long a part of a session takes, also when it fails."""
+    begin = time.monotonic()
+    try:
+        yield
+    finally:
+        session.log(f"{session.name}: {name} took {time.monotonic() - begin:.1f} s")
+
+
+def workshop(session: nox.Session) -> str:
+    """Return the python of the shared environment: the checkout, editable, and the `dev` group."""
+    python = WORKSHOP / "bin" / "python"
+    stamp = WORKSHOP / "pyproject.sha256"
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
+        with stage(session, "making the workshop environment"):
+            session.run(sys.executable, "-m", "venv", "--clear", str(WORKSHOP), external=True)
+            session.run(str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1", external=True)
+            session.run(str(python), "-m", "pip", "install", "--quiet", "-e", ".", "--group", "dev", external=True)
+        stamp.write_text(wanted)
+    return str(python)
+
+
+def ask(session: nox.Session, *command: str, name: str = "", env: dict[str, str] | None = None) -> None:
+    """Run one command of the workshop environment as a timed stage; `python` is that environment's."""
+    python = workshop(session)
+    program = python if command[0] == "python" else str(WORKSHOP / "bin" / command[0])
+    with stage(session, name or " ".join(command[:3])):
+        session.run(program, *command[1:], env=env, external=True)
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Is it clean? ruff, mypy --strict, the import arrows, the specification's cross-checks."""
+    ask(session, "ruff", "check", ".")
+    ask(session, "ruff", "format", "--check", ".")
+    ask(session, "mypy")
+    ask(session, "lint-imports", "--no-cache")
+    ask(session, "python", "-m", "spec.check")
+    ask(session, "python", "-m", "spec.render", "--check")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Do the parts work? All deterministic tests; needs neither stock llama.cpp nor a model. Takes pytest arguments."""
+    ask(session, "python", "-m", "pytest", "-m", "not state", "--durations=8", *session.posargs)
+
+
+@nox.session
+def state(session: nox.Session) -> None:
+    """Does a live server survive 60 s of Hypothesis? Allocate, compute, free, disconnect, two clients."""
+    env = {"REFIMPL_STATE_SECONDS": os.environ.get("REFIMPL_STATE_SECONDS", STATE_SECONDS)}
+    ask(session, "python", "-m", "pytest", "-m", "state", "-s", *session.posargs, env=env)
+
+
+@nox.session
+def spec(session: nox.Session) -> None:
+    """Does the specification agree with itself? Data cross-checked, rendered tables fresh, its own tests."""
+    ask(session, "python", "-m", "spec.check")
+    ask(session, "python", "-m", "spec.render", "--check")
+    ask(session, "python", "-m", "pytest", "spec")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Is the package whole? Build it, install it in an empty environment, look at it from outside the checkout."""
+    python = workshop(session)
+    dist = ROOT / "dist"
+    for old in dist.glob("*.whl"):
+        old.unlink()
+    with stage(session, "building the wheel"):
+        session.run(python, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(dist), ".", external=True)
+    (built,) = dist.glob("*.whl")
+    empty = ROOT / ".nox" / "empty"
+    with stage(session, "installing it in an empty environment"):
+        session.run(sys.executable, "-m", "venv", "--clear", str(empty), external=True)
+        session.run(str(empty / "bin" / "pip"), "install", "--quiet", str(built), external=True)
+    judge = (ROOT / "refimpl" / "tests" / "project" / "installed.py").read_text()
+    with stage(session, "looking at it from outside"), session.chdir(session.create_tmp()):
+        session.run(str(empty / "bin" / "python"), "-I", "-c", judge, external=True)
+
+
+@nox.session
+def interop_quick(session: nox.Session) -> None:
+    """Do we agree with stock llama.cpp on one prompt? Three minutes, and nine once for its build."""
+    ask(session, "python", "-m", "conformance.interop", "--quick", *session.posargs)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Do we agree with stock llama.cpp? Three prompts, every way of running them, tokenizers on 1,000 strings."""
+    ask(session, "python", "-m", "conformance.interop", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """What does it look like? Fetch SmolLM2-135M, start two servers on loopback, let it speak across them."""
+    ask(session, "python", "-m", "conformance.interop.demo", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """How fast are we beside stock llama.cpp? Both servers alternate under a stock main host; prints ratios."""
+    python = workshop(session)
+    with stage(session, "stock build and model"):
+        stock = subprocess.check_output([python, "-m", "conformance.interop.stock"], text=True).strip()
+        model = subprocess.check_output([python, "-m", "conformance.interop.model"], text=True).strip()
+    ask(session, "refimpl-bench", "side-by-side", "--stock", stock, "-m", model, *session.posargs)
