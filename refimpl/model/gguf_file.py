@@ -102,7 +102,7 @@ def _weight(
     if start + size > data.nbytes:
         raise ModelError(
             path,
-            f"truncated: tensor '{info.name}' ends at byte {start + size} and the file at {data.nbytes}; {DOWNLOAD_AGAIN}",
+            f"truncated: tensor '{info.name}' ends at byte {start + size}, the file at {data.nbytes}; {DOWNLOAD_AGAIN}",
         )
     return WeightTensor(info.name, kind, info.ne, data[start : start + size])
 

@@ -13,31 +13,14 @@ import attrs
 import numpy as np
 
 from refimpl.errors import ModelError
+from refimpl.graph.define import Rope
 
-__all__ = ["ARCHITECTURES", "Hparams", "RopeParams", "read_hparams"]
+__all__ = ["ARCHITECTURES", "Hparams", "read_hparams"]
 
 ARCHITECTURES = ("llama",)
 ROPE_SCALINGS = ("none", "linear", "yarn")
 DEFAULT_FREQ_BASE = 10000.0
-YARN_BETA_FAST = 32.0
-YARN_BETA_SLOW = 1.0
 ABSENT = object()
-
-
-@attrs.frozen(kw_only=True)
-class RopeParams:
-    """Parameters of every ROPE node, in the order of its op_params."""
-
-    n_dims: int
-    """rotated channels of a head"""
-    n_ctx_orig: int
-    """context length in tokens before any scaling"""
-    freq_base: float
-    freq_scale: float
-    ext_factor: float
-    attn_factor: float
-    beta_fast: float = YARN_BETA_FAST
-    beta_slow: float = YARN_BETA_SLOW
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +41,7 @@ class Hparams:
     rms_eps: float
     attention_scale: float
     """factor on q.k before the mask is added"""
-    rope: RopeParams
+    rope: Rope
     tied_output: bool
     """the output matrix is the token embedding"""
 
@@ -152,7 +135,7 @@ def _refuse_what_is_not_served(meta: _Metadata) -> None:
         raise ModelError(meta.path, "attention.clamp_kqv is not served")
 
 
-def _rope(meta: _Metadata, n_embd_head_k: int) -> RopeParams:
+def _rope(meta: _Metadata, n_embd_head_k: int) -> Rope:
     n_dims = meta.positive("rope.dimension_count", n_embd_head_k)
     if n_dims > n_embd_head_k or n_dims % 2:
         raise ModelError(
@@ -163,7 +146,7 @@ def _rope(meta: _Metadata, n_embd_head_k: int) -> RopeParams:
         raise ModelError(meta.path, f"rope scaling {kind!r} is not served; known: {', '.join(ROPE_SCALINGS)}")
     factor = meta.number("rope.scaling.factor", meta.number("rope.scale_linear", 0.0, float), float)
     scaled = kind != "none" and factor != 0.0
-    return RopeParams(
+    return Rope(
         n_dims=n_dims,
         n_ctx_orig=meta.positive("rope.scaling.original_context_length", meta.positive("context_length")),
         freq_base=meta.number("rope.freq_base", DEFAULT_FREQ_BASE, float),
