@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -19,7 +21,7 @@ import trio
 
 from spec.names import Command
 
-__all__ = ["ProcessFailed", "Server", "hello", "our_program", "run_text", "running_server"]
+__all__ = ["ProcessFailed", "Server", "hello", "our_program", "run_text", "running_server", "running_web_server"]
 
 HOST = "127.0.0.1"
 START_SECONDS = 600.0
@@ -71,12 +73,34 @@ async def running_server(command: Sequence[str], log: Path) -> AsyncIterator[Ser
     At the end it gets SIGTERM, and SIGKILL if it is still there after ten seconds.
     """
     port = _free_port()
+    async with _running([*command, "-H", HOST, "-p", str(port)], log) as process:
+        version = await _until_ready(process, command[0], partial(hello, HOST, port), log)
+        yield Server(f"{HOST}:{port}", version, process.pid)
+
+
+@asynccontextmanager
+async def running_web_server(command: Sequence[str], log: Path) -> AsyncIterator[str]:
+    """Run a llama-server `command` with host and free port added; yields its URL when it reports to be healthy."""
+    port = _free_port()
+    url = f"http://{HOST}:{port}"
+    async with _running([*command, "--host", HOST, "--port", str(port)], log) as process:
+        yield await _until_ready(process, command[0], partial(_healthy, url), log)
+
+
+async def _healthy(url: str) -> str:
+    def ask() -> None:
+        urllib.request.urlopen(f"{url}/health", timeout=5).close()
+
+    await trio.to_thread.run_sync(ask)
+    return url
+
+
+@asynccontextmanager
+async def _running(command: Sequence[str], log: Path) -> AsyncIterator[trio.Process]:
     with log.open("ab") as output:
-        process = await trio.lowlevel.open_process(
-            [*command, "-H", HOST, "-p", str(port)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+        process = await trio.lowlevel.open_process(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        yield Server(f"{HOST}:{port}", await _until_ready(process, command[0], port, log), process.pid)
+        yield process
     finally:
         with trio.CancelScope(shield=True):
             await _stop(process)
@@ -98,11 +122,12 @@ async def hello(host: str, port: int, timeout: float = 5.0) -> str:
     raise ProcessFailed(f"{host}:{port} did not answer HELLO within {timeout:.0f} s")
 
 
-async def _until_ready(process: trio.Process, name: str, port: int, log: Path) -> str:
+async def _until_ready(process: trio.Process, name: str, ask: Callable[[], Awaitable[str]], log: Path) -> str:
+    """Ask until the answer is not an OSError; returns the answer."""
     with trio.move_on_after(START_SECONDS):
         while process.poll() is None:
             try:
-                return await hello(HOST, port)
+                return await ask()
             except OSError:
                 await trio.sleep(POLL_SECONDS)
         raise ProcessFailed(f"{name} ended with {process.returncode} at start\n{_tail(log)}")
