@@ -1,0 +1,92 @@
+"""Cases of GET_ROWS and SET_ROWS: tables of every type, index tensors of both widths, batches, and indices that are out of range."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from refimpl.kernels.cases.build import AS_IS, Extents, Layout, case, dim, empty, normal, permuted, store, whole
+from refimpl.kernels.cases.copying import EDGES
+from refimpl.kernels.operand import Case, Operand
+from spec.names import Op, Type
+
+__all__ = ["row_faults", "rows"]
+
+
+def rows(rng: np.random.Generator) -> Iterator[Case]:
+    """All of them that a backend must compute."""
+    for type_ in (Type.F32, Type.F16, Type.Q4_0, Type.Q4_1, Type.Q8_0, Type.I32):
+        yield from _reads(rng, type_)
+    for type_ in (Type.F32, Type.F16):
+        for index in (Type.I64, Type.I32):
+            yield from _writes(rng, type_, index)
+        yield from _edges(type_)
+
+
+def _table(rng: np.random.Generator, type_: Type, ne: Extents, layout: Layout = AS_IS) -> Operand:
+    if type_ == Type.I32:
+        return store(empty(type_, ne, layout), rng.integers(-(1 << 31), 1 << 31, ne[::-1]))
+    return normal(rng, type_, ne, layout)
+
+
+def _reads(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
+    target = Type.I32 if type_ == Type.I32 else Type.F32
+    for ne0, count in ((32, 1), (64, 7), (576, 33)):
+        srcs = _table(rng, type_, dim(ne0, 50)), whole(rng, Type.I32, dim(count), 50)
+        yield case(Op.GET_ROWS, f"{type_.name} {count} rows of {ne0}", srcs, empty(target, dim(ne0, count)))
+    batched = _table(rng, type_, dim(96, 11, 3, 2)), whole(rng, Type.I32, dim(5, 3, 2), 11)
+    yield case(Op.GET_ROWS, f"{type_.name} batched", batched, empty(target, dim(96, 5, 3, 2)))
+    gaps = _table(rng, type_, dim(64, 9), Layout(slack=2, lead=1)), whole(rng, Type.I32, dim(6), 9)
+    yield case(Op.GET_ROWS, f"{type_.name} rows with gaps", gaps, empty(target, dim(64, 6)))
+    wide = store(empty(Type.I32, dim(4, 2), Layout(slack=3)), rng.integers(0, 9, (1, 1, 2, 4)))
+    yield case(Op.GET_ROWS, f"{type_.name} strided index", (_table(rng, type_, dim(32, 9, 2)), wide), empty(target, dim(32, 4, 2)))
+    nothing = _table(rng, type_, dim(64, 9)), whole(rng, Type.I32, dim(0), 9)
+    yield case(Op.GET_ROWS, f"{type_.name} no rows", nothing, empty(target, dim(64, 0)))
+
+
+def set_rows(label: str, src: Operand, index: Operand, dst: Operand) -> Case:
+    """SET_ROWS names its destination twice: as src2 and as dst, which is a view of it."""
+    return case(Op.SET_ROWS, label, (src, index, dst), dst)
+
+
+def _places(rng: np.random.Generator, type_: Type, ne: Extents, limit: int) -> Operand:
+    """Indices that differ within each row of dimension 0: two rows for one place would have no defined winner."""
+    chosen = [rng.permutation(limit)[: ne[0]] for _ in range(ne[1] * ne[2])]
+    return store(empty(type_, ne), np.array(chosen, np.int64).reshape(ne[::-1]))
+
+
+def _writes(rng: np.random.Generator, type_: Type, index: Type) -> Iterator[Case]:
+    name = f"{type_.name} {index.name}"
+    for ne0, count in ((64, 1), (80, 7), (192, 33), (1, 40)):
+        src = normal(rng, Type.F32, dim(ne0, count))
+        yield set_rows(f"{name} {count} rows of {ne0}", src, _places(rng, index, dim(count), 64), normal(rng, type_, dim(ne0, 64)))
+    src = normal(rng, Type.F32, dim(24, 5, 4, 3))
+    shared = _places(rng, index, dim(5, 2, 1), 8)
+    yield set_rows(f"{name} index shared in the batch", src, shared, normal(rng, type_, dim(24, 8, 4, 3)))
+    gaps = normal(rng, Type.F32, dim(16, 5), Layout(slack=4, lead=1))
+    yield set_rows(f"{name} rows with gaps", gaps, _places(rng, index, dim(5), 9), normal(rng, type_, dim(16, 9), Layout(slack=2)))
+    heads = permuted(normal(rng, Type.F32, dim(16, 3, 4)), (0, 2, 1, 3))
+    yield set_rows(f"{name} permuted source", heads, _places(rng, index, dim(4), 6), normal(rng, type_, dim(16, 6, 3)))
+    yield set_rows(f"{name} no rows", normal(rng, Type.F32, dim(16, 0)), whole(rng, index, dim(0), 6), normal(rng, type_, dim(16, 6)))
+
+
+def _edges(type_: Type) -> Iterator[Case]:
+    """The source's values need rounding to F16 with care."""
+    src = store(empty(Type.F32, dim(len(EDGES))), np.array(EDGES))
+    dst = store(empty(type_, dim(len(EDGES), 2)), np.ones((1, 1, 2, len(EDGES))))
+    yield set_rows(f"{type_.name} edges of F16", src, store(empty(Type.I64, dim(1)), np.ones(1, np.int64)), dst)
+
+
+def row_faults(rng: np.random.Generator) -> Iterator[Case]:
+    """An index one past the end, far past it, and negative; alone and among good ones."""
+    for bad in (-1, 9, 1 << 30, -(1 << 31)):
+        for place, count in ((0, 1), (6, 7), (20, 33)):
+            good = rng.permutation(33)[:count] % 9
+            good[place] = bad
+            index = store(empty(Type.I32, dim(count)), good)
+            label = f"index {bad} at {place} of {count}"
+            for type_ in (Type.F32, Type.Q8_0):
+                yield case(Op.GET_ROWS, label, (normal(rng, type_, dim(64, 9)), index), empty(Type.F32, dim(64, count)))
+            wide = store(empty(Type.I64, dim(count)), good.astype(np.int64) * (1 << 32 if bad > 9 else 1))
+            src = normal(rng, Type.F32, dim(64, count))
+            yield set_rows(label, src, index, normal(rng, Type.F16, dim(64, 9)))
+            yield set_rows(f"{label}, I64", src, wide, normal(rng, Type.F32, dim(64, 9)))
