@@ -1,0 +1,1 @@
+"""Where stages run: one protocol, on the local CPU or on a device of a node."""

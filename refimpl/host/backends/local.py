@@ -1,0 +1,115 @@
+"""The local CPU as a backend: the same records, checks and programs as a node's, without a socket between.
+
+Memory and handles are kept as a node keeps them for one connection. A run happens in a thread; when the task that
+waits for it is cancelled, the run's stop word is set and the thread is waited for, so that nothing runs on behind
+anyone's back.
+"""
+
+import numpy as np
+import trio
+
+from refimpl.device.protocol import Device, Program, StopWord
+from refimpl.errors import ComputeStopped, OutOfMemory
+from refimpl.graph.build import build
+from refimpl.graph.layout import span
+from refimpl.host.backends.protocol import MIB, Block, Data, Work
+from refimpl.limits import Limits
+from refimpl.service.holdings import Holdings, Seat
+from spec.load import load
+
+__all__ = ["LocalBackend"]
+
+VERSION = "7.0.0"
+"""dialect whose op numbers the records use"""
+KEPT_PROGRAMS = 4
+
+
+class LocalBackend:
+    """See refimpl.host.backends.protocol.Backend. The device is closed by whoever opened it."""
+
+    remote = False
+
+    def __init__(self, device: Device, limits: Limits) -> None:
+        self.name = device.name
+        self.place = device.description
+        self.alignment = device.alignment
+        self.max_size = device.max_size
+        self._device = device
+        self._limits = limits
+        self._dialect = load().dialect(VERSION)
+        self._holdings = Holdings([Seat(device)], limits)
+        self._programs: dict[Work, Program] = {}
+
+    async def alloc_size(self, record: np.void) -> int:
+        return span(int(record["type"]), record["ne"].tolist(), record["nb"].tolist())
+
+    async def allocate(self, size: int, purpose: str) -> Block:
+        try:
+            entry = self._holdings.allocate(0, size)
+        except OutOfMemory as error:
+            free = self._device.memory().free
+            raise OutOfMemory(
+                f"local {self.name}: {size / MIB:.1f} MiB for {purpose} asked, {free / MIB:.1f} MiB free; "
+                "shorten the context (-c) or place more layers on nodes (--rpc, -ngl)"
+            ) from error
+        return Block(entry.handle, entry.base, entry.size)
+
+    async def clear(self, block: Block) -> None:
+        """Nothing to do: local memory begins as zeros, and a block is cleared only when it is new."""
+
+    async def free(self, block: Block) -> None:
+        self._programs = {
+            work: program for work, program in self._programs.items() if block.handle not in program.handles
+        }
+        self._holdings.free(block.handle)
+
+    async def write(self, record: np.void, data: Data, offset: int = 0) -> None:
+        self._fill(record, data, offset)
+
+    async def settle(self) -> None:
+        """Nothing to wait for: writes are done when they return."""
+
+    async def step(self, work: Work, inputs: Data) -> memoryview:
+        self._fill(work.inputs, inputs, 0)
+        await self._run(self._program(work))
+        return self._holdings.readable(self._holdings.region(work.output, 0, work.output_size))
+
+    def _fill(self, record: np.void, data: Data, offset: int) -> None:
+        view = memoryview(data).cast("B")
+        self._holdings.writable(self._holdings.region(record, offset, len(view)))[:] = view
+
+    def _program(self, work: Work) -> Program:
+        program = self._programs.get(work)
+        if program is None:
+            graph = build(work.nodes, work.records, self._holdings.ledger.table(), self._limits, self._dialect)
+            program = self._device.compile(graph, self._holdings.memory_of(graph.handles))
+            if len(self._programs) >= KEPT_PROGRAMS:
+                self._programs.pop(next(iter(self._programs)))
+            self._programs[work] = program
+        return program
+
+    async def _run(self, program: Program) -> None:
+        stop = self._device.new_stop_word()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_cancel, stop)
+            error = await trio.to_thread.run_sync(self._run_in_thread, program, stop)
+            nursery.cancel_scope.cancel()
+        if isinstance(error, ComputeStopped):
+            await trio.lowlevel.checkpoint_if_cancelled()
+        if error is not None:
+            raise error
+
+    def _run_in_thread(self, program: Program, stop: StopWord) -> Exception | None:
+        """The error is handed back as a value: raised inside the nursery it would arrive wrapped in a group."""
+        try:
+            self._device.run(program, stop)
+        except Exception as error:
+            return error
+        return None
+
+
+async def _stop_on_cancel(stop: StopWord) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        stop.set()

@@ -1,0 +1,59 @@
+"""Tokens in, logits out: one model over its stages, one sequence that grows at its end.
+
+The hidden state starts here (the token embedding is local), goes from stage to stage through this process and comes
+back as logits. Each stage costs one round trip for each graph: a token while decoding, up to `ubatch` tokens of a
+prompt.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.host.embedding import embed
+from refimpl.host.stage import LoadedStage, Span
+from refimpl.model.gguf_file import WeightTensor
+
+__all__ = ["Engine"]
+
+
+@attrs.define(eq=False)
+class Engine:
+    """A loaded model at work. The stages cover all layers in order, the last of them has the head."""
+
+    stages: Sequence[LoadedStage]
+    embedding: WeightTensor
+    n_ctx: int
+    """tokens that fit"""
+    ubatch: int
+    """most tokens of one graph"""
+    n_past: int = 0
+    """tokens evaluated so far"""
+
+    async def evaluate(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Append tokens (at least one) to the sequence; logits (n_vocab,) behind the last of them.
+
+        The logits are valid until the next call. ValueError when the context has no room; NodeError, DeviceError and
+        ComputeFault of the stages.
+        """
+        if not 0 < len(tokens) <= self.n_ctx - self.n_past:
+            raise ValueError(f"{len(tokens)} tokens after {self.n_past} in a context of {self.n_ctx}")
+        hidden = np.empty((0, 0), np.float32)
+        for start in range(0, len(tokens), self.ubatch):
+            hidden = await self._piece(tokens[start : start + self.ubatch])
+        logits: NDArray[np.float32] = hidden[-1]
+        return logits
+
+    @property
+    def graphs_reused(self) -> int:
+        """Steps in which every stage ran the graph that it had run before."""
+        return min(stage.reused for stage in self.stages)
+
+    async def _piece(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        span = Span(self.n_past, len(tokens))
+        hidden = embed(self.embedding, tokens)
+        for stage in self.stages:
+            hidden = await stage.run(hidden, span)
+        self.n_past += len(tokens)
+        return hidden
