@@ -1,12 +1,12 @@
 """One connection without I/O: bytes in, events out, messages in, bytes out. One class for both ends.
 
 Rules:
-- A server receives requests and sends replies; a client the other way round. Replies have no tag: the oldest request that
-  awaits one gets it. A request without a reply is never queued.
-- A request is refused on its 9-byte head alone if its command, its phase or its size is wrong, a reply on its 8-byte head if its
-  size is not the one that the request calls for. Nothing is stored before that.
-- Small messages are parsed from one buffer. Bulk bytes are not: after PayloadExpected the caller takes what is buffered with
-  `take_payload`, fills the rest itself and reports each piece with `payload_received`; only then do events go on.
+- A server receives requests and sends replies; a client the other way round. Replies have no tag: the oldest request
+  that awaits one gets it. A request without a reply is never queued.
+- A request is refused on its 9-byte head alone if its command, its phase or its size is wrong, a reply on its 8-byte
+  head if its size is not the one that the request calls for. Nothing is stored before that.
+- Small messages are parsed from one buffer. Bulk bytes are not: after PayloadExpected the caller takes what is buffered
+  with `take_payload`, fills the rest itself and reports each piece with `payload_received`; only then do events go on.
 - A violation ends the connection: the error is raised, and raised again by every later call that looks for an event.
 - The caller is trusted: its mistakes are ValueError and RuntimeError, never ProtocolError.
 
@@ -22,7 +22,8 @@ import attrs
 from refimpl.errors import FrameError, PhaseError, ProtocolError
 from refimpl.limits import Limits
 from refimpl.session.phases import Phase, check, transitions
-from refimpl.wire.codec import REPLY_HEAD, REQUEST_HEAD, Codec
+from refimpl.wire.codec import Codec
+from refimpl.wire.layout import REPLY_HEAD, REQUEST_HEAD
 from refimpl.wire.messages import Reply, Request, TensorData
 from spec.dialect import Dialect
 from spec.names import Command
@@ -63,18 +64,20 @@ class PayloadExpected:
 
 Event = Request | Reply | PayloadExpected | ConnectionClosed | NeedData
 
+SMALL = 4096
+"""bytes; below it two copies are cheaper than a view"""
 KEEP_CONSUMED = 1 << 16
 """bytes already parsed that may stay in front of the buffer; bounds the work of cutting them off"""
 
 
 class Connection:
-    """See the module's rules. `limits` bounds what a peer may declare; a client's own requests are not bounded by it."""
+    """See the module's rules. `limits` bounds what a peer may declare, not what a client asks for."""
 
     def __init__(self, role: Role, dialect: Dialect, limits: Limits, codec: Codec | None = None) -> None:
         self.role = role
-        self.phase = Phase.GREETING
         self._codec = codec or Codec(dialect, limits)
         self._transitions = transitions(dialect)
+        self._enter(Phase.GREETING)
         self._head = REQUEST_HEAD if role is Role.SERVER else REPLY_HEAD
         self._buffer = bytearray()
         self._parsed = 0
@@ -101,6 +104,11 @@ class Connection:
     def payload_left(self) -> int:
         """Bulk bytes still to be taken or reported before events go on."""
         return self._payload_left
+
+    @property
+    def inside_message(self) -> bool:
+        """Whether a message has begun of which more is to come, or of which bytes are still to be parsed."""
+        return bool(self.buffered or self._declared or self._payload_left)
 
     @property
     def unanswered(self) -> int:
@@ -132,11 +140,11 @@ class Connection:
             return self._next_request() if self.role is Role.SERVER else self._next_reply()
         except ProtocolError as error:
             self._error = error
-            self.phase = Phase.CLOSED
+            self._enter(Phase.CLOSED)
             raise
 
     def take_payload(self, view: memoryview) -> int:
-        """Move buffered bulk bytes into `view` (writable, one byte per item); returns how many, 0 if none are buffered."""
+        """Move buffered bulk bytes into `view` (writable, of single bytes); returns how many, perhaps 0."""
         count = min(len(view), self.buffered, self._payload_left)
         if count:
             start = self._parsed
@@ -162,11 +170,11 @@ class Connection:
         if self.role is not Role.CLIENT:
             raise RuntimeError("only a client sends requests")
         try:
-            after = self._legal(request.command)
+            self._check_phase(request.command)
         except PhaseError as error:
             raise RuntimeError(f"{request.command.name} may not be sent: {error}") from error
         encoded = self._codec.encode_request(request)
-        self._accept(request, after)
+        self._accept(request)
         return encoded
 
     def _send_reply(self, reply: Reply) -> bytes:
@@ -181,22 +189,33 @@ class Connection:
         self._answered()
         return encoded
 
-    def _legal(self, command: Command) -> Phase:
-        """The phase that `command` leads to; PhaseError if it may not be sent now."""
-        after = check(self._transitions, self.phase, command)
-        if self._unanswered and self.phase is Phase.GREETING:
-            raise PhaseError("PHASE-1", f"{command.name} before HELLO has been answered")
-        return after
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self._legal: dict[int, Phase] = {
+            int(command): after for (before, command), after in self._transitions.items() if before is phase
+        }
 
-    def _accept(self, request: Request, after: Phase) -> None:
+    def _check_phase(self, command: int) -> None:
+        """PhaseError if `command`, one of the dialect's, may not be sent now."""
+        if command not in self._legal:
+            check(self._transitions, self.phase, Command(command))
+        if self.phase is Phase.GREETING and self._unanswered:
+            raise PhaseError("PHASE-1", f"{Command(command).name} before HELLO has been answered")
+
+    def _accept(self, request: Request) -> None:
         if self._codec.has_reply(request):
             self._unanswered.append(request)
         else:
-            self.phase = after
+            self._step(request)
 
     def _answered(self) -> None:
-        request = self._unanswered.popleft()
-        self.phase = self._transitions[self.phase, request.command]
+        self._step(self._unanswered.popleft())
+
+    def _step(self, request: Request) -> None:
+        """Go where `request`, now done with, leads."""
+        after = self._legal[request.command]
+        if after is not self.phase:
+            self._enter(after)
 
     def _inside_payload(self) -> Event:
         if self._ended and not self.buffered:
@@ -204,7 +223,7 @@ class Connection:
         raise RuntimeError(f"{self._payload_left} bytes of payload are to be taken before the next event")
 
     def _closed(self, inside_message: bool) -> ConnectionClosed:
-        self.phase = Phase.CLOSED
+        self._enter(Phase.CLOSED)
         return ConnectionClosed(inside_message)
 
     def _starved(self) -> Event:
@@ -216,6 +235,8 @@ class Connection:
     def _take(self, size: int) -> bytes:
         start = self._parsed
         self._parsed = end = start + size
+        if size < SMALL:
+            return bytes(self._buffer[start:end])
         with memoryview(self._buffer) as whole:
             return bytes(whole[start:end])
 
@@ -230,7 +251,7 @@ class Connection:
             return self._starved()
         self._declared = None
         request = self._codec.decode_request(command, self._take(needed), size - needed)
-        self._accept(request, self._transitions[self.phase, request.command])
+        self._accept(request)
         if self._codec.has_bulk(command):
             self._payload_left = request.payload_bytes
             return PayloadExpected(request, request.payload_bytes)
@@ -239,8 +260,8 @@ class Connection:
     def _read_head(self) -> tuple[int, int, int]:
         """Command, bytes of the body to buffer, and declared body size of the request at the cursor; all checked."""
         command, size = REQUEST_HEAD.unpack_from(self._buffer, self._parsed)
-        self._codec.request_bounds(command)
-        self._legal(Command(command))
+        self._codec.check_known(command)
+        self._check_phase(command)
         self._codec.check_size(command, size)
         self._parsed += REQUEST_HEAD.size
         return command, self._codec.fixed_bytes(command, size), size

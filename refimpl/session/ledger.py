@@ -1,14 +1,15 @@
 """The ledger of buffers: which handles a connection owns, and which addresses it was told.
 
 Rules:
-- A handle is an opaque non-zero 64-bit number. It is never given out twice in a process, also not after FREE_BUFFER and not to
-  another connection, so that a stale handle can only be refused.
-- A base address is synthetic: it is cut from one range of numbers that grows as long as the process lives and that begins above
-  every address a process can have. No two bases overlap, freed or not. A buffer of size 0 has base 0.
-- The ledger knows numbers only. The memory behind a handle is the device's, and the service keeps the two together.
+- A handle is an opaque non-zero 64-bit number. It is never given out twice in a process, not after FREE_BUFFER and not
+  to another connection, so that a stale handle can only be refused.
+- A base address is synthetic: it is cut from one range of numbers that grows as long as the process lives and begins
+  above every address that a process can have. No two bases overlap, freed or not. A buffer of size 0 has base 0.
+- The ledger knows numbers only. The memory behind a handle is the device's; the service keeps the two together.
 
-Unsatisfying: a handle carries 32 random bits, not 64, because uniqueness is had from a serial number instead of from a set of all
-handles ever given out, which a peer could make grow without end. Handles guard nothing: each connection has its own ledger.
+Unsatisfying: a handle carries 32 random bits, not 64: it owes its uniqueness to a serial number instead of a set of all
+handles ever given out, which a peer could make grow without end. Handles guard nothing: each connection has its own
+ledger.
 
 Not thread-safe: every ledger of a process belongs to the one event loop.
 """
@@ -115,7 +116,7 @@ class Ledger:
         return len(self._entries) >= self.limits.buffers
 
     def add(self, device: int, size: int) -> BufferEntry:
-        """Enter a new buffer of `size` bytes on `device`. Raises OutOfMemory when the ledger or the address range is full."""
+        """Enter a new buffer of `size` bytes on `device`; OutOfMemory when no buffers or addresses are left."""
         if self.full:
             raise OutOfMemory(f"the connection owns {len(self._entries)} buffers already (limits.buffers)")
         base = self._space.new_base(size)
@@ -125,11 +126,11 @@ class Ledger:
         return entry
 
     def get(self, handle: int) -> BufferEntry:
-        """The live buffer of that handle; raises HandleError (BUF-1) if this connection owns none."""
+        """The live buffer of that handle; raises HandleError (HANDLE-2) if this connection owns none."""
         try:
             return self._entries[handle]
         except KeyError:
-            raise HandleError("BUF-1", f"handle {handle:#018x} is no live buffer of this connection") from None
+            raise HandleError("HANDLE-2", f"handle {handle:#018x} is no live buffer of this connection") from None
 
     def free(self, handle: int) -> BufferEntry:
         """Strike a buffer out and return what it was; raises HandleError as `get` does."""

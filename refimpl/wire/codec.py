@@ -1,19 +1,14 @@
-"""Bytes <-> messages for one dialect. The only file that knows byte order and frame heads.
+"""Bytes <-> messages for one dialect.
 
 Rules:
-- Layouts are those of spec/data/structs.toml, turned into struct.Struct once per dialect; none is written down here.
-- A request is a head (command byte, body size), a fixed part and perhaps a tail; a reply is a head (body size) and a body.
-  Bulk bytes are never handled: their size is in the head, and whoever has them writes or reads them.
+- A request is a head (command byte, body size), a fixed part and perhaps a tail; a reply is a head (body size) and a
+  body. Layouts come from spec/data through layout.py.
+- Bulk bytes are never handled: their size is in the head, and whoever has them writes or reads them.
 - Sizes are Python integers and are compared before anything is stored or converted.
-- Padding is written as zero and not looked at. Bytes behind a graph's last record are tolerated and dropped (GRAPH-3).
+- Bytes behind a graph's last record are tolerated and dropped (GRAPH-3).
 - FrameError is the peer's fault; ValueError is ours: a message that this dialect cannot carry.
-
-Unsatisfying: RPC_TENSOR in tensor.py repeats the struct rpc_tensor, because type checkers and readers want its names; a test
-compares the two field by field.
 """
 
-import struct
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -21,99 +16,20 @@ import numpy as np
 
 from refimpl.errors import FrameError
 from refimpl.limits import Limits
+from refimpl.wire.layout import N_TENSORS, NODE_IDS, REPLY_HEAD, REQUEST_HEAD, Layout
 from refimpl.wire.messages import REPLIES, REQUESTS, GraphCompute, Reply, Request, TensorData
 from refimpl.wire.tensor import RPC_TENSOR
-from spec.dialect import CommandDef, Dialect, FieldDef, StructDef
+from spec.dialect import CommandDef, Dialect
 from spec.names import Command
 
-__all__ = ["REPLY_HEAD", "REQUEST_HEAD", "Codec"]
+__all__ = ["Codec"]
 
-REQUEST_HEAD = struct.Struct("<BQ")
-"""command byte, body size (FRAME-2)"""
-REPLY_HEAD = struct.Struct("<Q")
-"""body size (FRAME-3)"""
-
-SCALARS: Mapping[str, str] = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i8": "b", "i16": "h", "i32": "i", "f32": "f"}
-RECORD = "rpc_tensor"
-PADDING = "padding"
-NODE_IDS = np.dtype("<u8")
-N_TENSORS = struct.Struct("<I")
-
-
-def _one_record(raw: bytes) -> Any:
-    return np.frombuffer(raw, RPC_TENSOR)[0]
-
-
-def _records(raw: bytes) -> Any:
-    return np.frombuffer(raw, RPC_TENSOR)
-
-
-def _text(raw: bytes) -> bytes:
-    return raw.rstrip(b"\0")
-
-
-@attrs.frozen
-class _Field:
-    """One attribute of a message on the wire. from_raw: None where the unpacked value is the attribute's value."""
-
-    name: str
-    size: int
-    from_raw: Callable[[bytes], Any] | None
-    exact: bool
-    """whether a bytes value must fill the field; text is padded with NUL"""
-
-    def to_raw(self, value: Any) -> Any:
-        if self.from_raw in (_one_record, _records):
-            if value.dtype != RPC_TENSOR:
-                raise ValueError(f"{self.name} holds {value.dtype}, not RPC_TENSOR")
-            value = value.tobytes()
-        if isinstance(value, bytes) and (len(value) > self.size or (self.exact and len(value) < self.size)):
-            raise ValueError(f"{self.name} has {len(value)} bytes where {self.size} belong")
-        return value
-
-
-def _wire_field(field: FieldDef) -> tuple[str, _Field | None]:
-    """struct code of a field, and the attribute it stands for (None for padding)."""
-    if field.name == PADDING:
-        return f"{field.size}x", None
-    if field.type == RECORD:
-        return f"{field.size}s", _Field(field.name, field.size, _one_record if field.count == 1 else _records, True)
-    if field.type == "char":
-        return f"{field.size}s", _Field(field.name, field.size, _text, False)
-    if field.count > 1:
-        return f"{field.size}s", _Field(field.name, field.size, None, True)
-    return SCALARS[field.type], _Field(field.name, field.size, None, True)
-
-
-class _Layout:
-    """A struct of the dialect, bound to the names of a message class."""
-
-    def __init__(self, definition: StructDef | None) -> None:
-        pairs = [_wire_field(field) for field in definition.fields] if definition else []
-        self.struct = struct.Struct("<" + "".join(code for code, _ in pairs))
-        self.fields = tuple(field for _, field in pairs if field)
-        self.names = tuple(field.name for field in self.fields)
-        self._converted = tuple((field.name, field.from_raw) for field in self.fields if field.from_raw)
-
-    @property
-    def size(self) -> int:
-        return self.struct.size
-
-    def unpack(self, body: bytes) -> dict[str, Any]:
-        """Attribute values from the first `size` bytes of `body`."""
-        values = dict(zip(self.names, self.struct.unpack_from(body), strict=True))
-        for name, from_raw in self._converted:
-            values[name] = from_raw(values[name])
-        return values
-
-    def pack(self, values: Mapping[str, Any]) -> bytes:
-        try:
-            return self.struct.pack(*[field.to_raw(values[field.name]) for field in self.fields])
-        except struct.error as error:
-            raise ValueError(f"{dict(values)} does not fit its fields: {error}") from error
+NOT_IN_STRUCT = frozenset({"size", "nodes", "tensors", "body"})
+"""attributes of requests that the head or the tail carries"""
 
 
 def _values(message: Request | Reply) -> dict[str, Any]:
+    """Attribute name > value; not attrs.asdict, which would copy records."""
     return {field.name: getattr(message, field.name) for field in attrs.fields(type(message))}
 
 
@@ -121,9 +37,10 @@ def _values(message: Request | Reply) -> dict[str, Any]:
 class _Shape:
     """What the codec knows about one command of the dialect."""
 
-    definition: CommandDef
-    request: _Layout
-    reply: _Layout | None
+    tail: str | None
+    """what follows the fixed part: "bytes", "graph" or nothing"""
+    request: Layout
+    reply: Layout | None
     bounds: tuple[int, int]
     request_class: type[Request]
     reply_class: type[Reply] | None
@@ -134,16 +51,16 @@ class _Shape:
 
 def _shape(dialect: Dialect, definition: CommandDef, limits: Limits) -> _Shape:
     command = Command(definition.number)
-    layout = _Layout(dialect.structs[definition.request] if definition.request else None)
-    carried = {*layout.names, "size", "n_nodes", "nodes", "tensors", "body"}
+    layout = Layout(dialect.structs[definition.request] if definition.request else None)
+    carried = NOT_IN_STRUCT.union(layout.names)
     request_class = REQUESTS[command]
     if definition.reply == "empty":
         raise ValueError(f"protocol {dialect.name} answers {command.name} with an empty frame: no message class for it")
     reply_struct = definition.reply if definition.reply not in (None, "bytes") else None
     return _Shape(
-        definition,
+        definition.tail,
         layout,
-        _Layout(dialect.structs[reply_struct]) if reply_struct else None,
+        Layout(dialect.structs[reply_struct]) if reply_struct else None,
         _bounds(definition, layout.size, limits),
         request_class,
         REPLIES[command] if definition.answered else None,
@@ -156,7 +73,8 @@ def _bounds(definition: CommandDef, fixed: int, limits: Limits) -> tuple[int, in
     if definition.tail == "bytes":
         return fixed, fixed + limits.tensor_bytes
     if definition.tail == "graph":
-        return fixed + N_TENSORS.size, limits.graph_bytes
+        largest = limits.graph_nodes * NODE_IDS.itemsize + limits.graph_tensors * RPC_TENSOR.itemsize
+        return fixed + N_TENSORS.size, min(fixed + N_TENSORS.size + largest, limits.graph_bytes)
     return fixed, fixed
 
 
@@ -172,20 +90,25 @@ class Codec:
         """Smallest and largest body that a request may declare; FrameError (FRAME-4) for an unknown command byte."""
         return self._shape(command).bounds
 
+    def check_known(self, command: int) -> None:
+        """FrameError (FRAME-4) for a command byte that the dialect does not have."""
+        self._shape(command)
+
     def check_size(self, command: int, size: int) -> None:
         """Refuse a body size on the strength of the 9-byte head alone: FrameError FRAME-4 or FRAME-5."""
-        low, high = self.request_bounds(command)
+        low, high = self._shape(command).bounds
         if not low <= size <= high:
             allowed = f"{low}" if low == high else f"{low} to {high}"
             raise FrameError("FRAME-5", f"{Command(command).name} declares a body of {size} bytes; allowed: {allowed}")
 
     def has_bulk(self, command: int) -> bool:
         """Whether bulk bytes, perhaps none of them, follow the fixed part of the request."""
-        return self._shape(command).definition.tail == "bytes"
+        return self._shape(command).tail == "bytes"
 
     def fixed_bytes(self, command: int, size: int) -> int:
         """How many of the `size` body bytes must be there to decode the request: all but bulk."""
-        return self._shape(command).request.size if self.has_bulk(command) else size
+        shape = self._shape(command)
+        return shape.request.size if shape.tail == "bytes" else size
 
     def has_reply(self, request: Request) -> bool:
         """Whether this dialect answers the request."""
@@ -207,13 +130,15 @@ class Codec:
         if len(body) < shape.request.size:
             raise FrameError("FRAME-5", f"{Command(command).name} has {len(body)} of {shape.request.size} bytes")
         values = shape.request.unpack(body)
-        if shape.definition.tail == "graph":
+        if shape.tail == "graph":
             return self._decode_graph(values, body, shape.request.size)
-        if shape.definition.tail == "bytes":
+        if shape.tail == "bytes":
             values.setdefault("size", payload)
         request = shape.request_class(**values)
         if request.payload_bytes != payload:
-            raise FrameError("STRIDED-4", f"{Command(command).name} carries {payload} bytes, not {request.payload_bytes}")
+            raise FrameError(
+                "STRIDED-4", f"{Command(command).name} carries {payload} bytes, not {request.payload_bytes}"
+            )
         return request
 
     def encode_request(self, request: Request) -> bytes:
@@ -224,7 +149,9 @@ class Codec:
         values = _values(request)
         for name in shape.unsendable:
             if values[name]:
-                raise ValueError(f"protocol {self.dialect.name} cannot carry {name} = {values[name]} of {request.command.name}")
+                raise ValueError(
+                    f"protocol {self.dialect.name} cannot carry {name} = {values[name]} of {request.command.name}"
+                )
         tail = b""
         if isinstance(request, GraphCompute):
             values["n_nodes"] = len(request.nodes)
@@ -271,10 +198,14 @@ class Codec:
             raise FrameError("GRAPH-2", f"{n_nodes} nodes do not fit a body of {len(body)} bytes")
         (n_tensors,) = N_TENSORS.unpack_from(body, counted)
         if n_tensors > self._limits.graph_tensors:
-            raise FrameError("GRAPH-2", f"{n_tensors} tensors are over limits.graph_tensors = {self._limits.graph_tensors}")
+            raise FrameError(
+                "GRAPH-2", f"{n_tensors} tensors are over limits.graph_tensors = {self._limits.graph_tensors}"
+            )
         start = counted + N_TENSORS.size
         if start + n_tensors * RPC_TENSOR.itemsize > len(body):
-            raise FrameError("GRAPH-2", f"{n_nodes} nodes and {n_tensors} tensors do not fit a body of {len(body)} bytes")
+            raise FrameError(
+                "GRAPH-2", f"{n_nodes} nodes and {n_tensors} tensors do not fit a body of {len(body)} bytes"
+            )
         return GraphCompute(
             device=values["device"],
             uid=values.get("uid", 0),

@@ -3,8 +3,8 @@
 Rules:
 - A field that only some dialects have has a default that means its absence: uid 0, cache_flag 0.
 - `tensor`, `src` and `dst` are single RPC_TENSOR records (numpy.void), read-only views of the bytes they arrived in.
-- Bulk bytes are no part of a message: `payload_bytes` of a request says how many follow its fixed part, `reply_bytes` of a
-  request how many its bulk reply has. Both are plain Python integers and cannot wrap.
+- Bulk bytes are no part of a message: `payload_bytes` of a request says how many follow its fixed part, `reply_bytes`
+  how many its bulk reply has. Both are plain Python integers and cannot wrap.
 - Numbers are as on the wire and prove nothing: what they mean is for session/ and graph/ to check.
 - Messages compare by content.
 """
@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.wire.tensor import RPC_TENSOR, TensorRecords
+from refimpl.wire.tensor import TensorRecords
 from spec.names import Command
 
 __all__ = [
@@ -65,19 +65,17 @@ NO_CAPS = bytes(24)
 """conn_caps of a peer that stays on plain TCP (HELLO-5)"""
 
 
+@attrs.frozen
 class Message:
     """A request or a reply."""
-
-    __slots__ = ()
 
     command: ClassVar[Command]
     """the request itself, or the request that the reply answers"""
 
 
+@attrs.frozen
 class Request(Message):
     """What a client sends."""
-
-    __slots__ = ()
 
     @property
     def payload_bytes(self) -> int:
@@ -90,20 +88,14 @@ class Request(Message):
         return None
 
 
+@attrs.frozen
 class Reply(Message):
     """What a server answers."""
-
-    __slots__ = ()
 
 
 def record_key(tensor: Any) -> bytes:
     """What two records are compared by: their bytes, names and unused slots included."""
     return bytes(tensor.tobytes())
-
-
-def _record() -> Any:
-    """A field that holds RPC_TENSOR records, one or several."""
-    return attrs.field(eq=record_key, repr=lambda tensor: f"<{getattr(tensor, 'size', 1)} x rpc_tensor>")
 
 
 @attrs.frozen
@@ -166,7 +158,7 @@ class SetTensor(Request):
     """`size` bytes follow and go to byte `offset` of `tensor`; the size is told by the frame alone."""
 
     command = Command.SET_TENSOR
-    tensor: np.void = _record()
+    tensor: np.void = attrs.field(eq=record_key, repr=False)
     cache_flag: int
     offset: int
     size: int
@@ -179,7 +171,7 @@ class SetTensor(Request):
 @attrs.frozen
 class SetTensorHash(Request):
     command = Command.SET_TENSOR_HASH
-    tensor: np.void = _record()
+    tensor: np.void = attrs.field(eq=record_key, repr=False)
     offset: int
     hash: int
 
@@ -187,7 +179,7 @@ class SetTensorHash(Request):
 @attrs.frozen
 class GetTensor(Request):
     command = Command.GET_TENSOR
-    tensor: np.void = _record()
+    tensor: np.void = attrs.field(eq=record_key, repr=False)
     offset: int
     size: int
 
@@ -199,8 +191,8 @@ class GetTensor(Request):
 @attrs.frozen
 class CopyTensor(Request):
     command = Command.COPY_TENSOR
-    src: np.void = _record()
-    dst: np.void = _record()
+    src: np.void = attrs.field(eq=record_key, repr=False)
+    dst: np.void = attrs.field(eq=record_key, repr=False)
 
 
 @attrs.frozen(eq=False)
@@ -237,7 +229,7 @@ class GraphRecompute(Request):
 @attrs.frozen
 class InitTensor(Request):
     command = Command.INIT_TENSOR
-    tensor: np.void = _record()
+    tensor: np.void = attrs.field(eq=record_key, repr=False)
 
 
 @attrs.frozen
@@ -246,14 +238,14 @@ class GetAllocSize(Request):
 
     command = Command.GET_ALLOC_SIZE
     device: int
-    tensor: np.void = _record()
-    srcs: TensorRecords = _record()
+    tensor: np.void = attrs.field(eq=record_key, repr=False)
+    srcs: TensorRecords = attrs.field(eq=record_key, repr=False)
 
 
 @attrs.frozen
 class MemsetTensor(Request):
     command = Command.MEMSET_TENSOR
-    tensor: np.void = _record()
+    tensor: np.void = attrs.field(eq=record_key, repr=False)
     offset: int
     size: int
     value: int
@@ -264,7 +256,7 @@ class SetTensor2D(Request):
     """`n_copies` packed pieces of `size` bytes follow; in the tensor they begin `stride` bytes apart."""
 
     command = Command.SET_TENSOR_2D
-    tensor: np.void = _record()
+    tensor: np.void = attrs.field(eq=record_key, repr=False)
     offset: int
     size: int
     n_copies: int
@@ -280,7 +272,7 @@ class GetTensor2D(Request):
     """The reply holds `n_copies` packed pieces of `size` bytes, read `stride` bytes apart."""
 
     command = Command.GET_TENSOR_2D
-    tensor: np.void = _record()
+    tensor: np.void = attrs.field(eq=record_key, repr=False)
     offset: int
     size: int
     n_copies: int
@@ -307,7 +299,7 @@ class CommInit(Request):
 class CommAllreduce(Request):
     command = Command.COMM_ALLREDUCE
     device: int
-    tensor: np.void = _record()
+    tensor: np.void = attrs.field(eq=record_key, repr=False)
 
 
 @attrs.frozen
@@ -405,8 +397,3 @@ REPLIES: dict[Command, type[Reply]] = {
     Command.GET_TENSOR_2D: TensorData,
 }
 """the class of the reply to each request that is answered in any dialect"""
-
-
-def no_records(count: int) -> TensorRecords:
-    """(count,) all-zero records: empty operand slots."""
-    return np.zeros(count, RPC_TENSOR)
