@@ -75,7 +75,8 @@ async def _run_prompt(peers: Peers, columns: Sequence[Column], prompt: str, prog
             if cell.text is None:
                 raise ProcessFailed(f"the reference run failed; see {logs}")
             reference = cell.text
-        _say(f"{prompt!r}: {column.name}: {'same' if cell.same else cell.verdict} in {cell.seconds:.1f} s")
+        outcome = "differs" if cell.text and not cell.same else cell.verdict
+        _say(f"{prompt!r}: {column.name}: {outcome} in {cell.seconds:.1f} s")
         cells.append(cell)
     return await _explain(cells, prompt, programs, peers.model, logs)
 

@@ -27,7 +27,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 600.0
 """a first start may compile kernels"""
 STOP_SECONDS = 10.0
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.02
 HELLO_CAPS = 24
 LOG_TAIL = 25
 
