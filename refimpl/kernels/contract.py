@@ -1,12 +1,12 @@
 """What every kernel backend promises, as functions that test anyone's implementation.
 
-A backend is called with a case and a number of threads. It leaves in dst what the oracle says, within the tolerance table; it writes no
-byte outside dst's elements: not around the memory, not in the gaps between strided rows, not in its sources (unless dst lies on
-one of them). A case without elements is legal and writes nothing. An index outside its table ends in ComputeFault, with the same promise
-about bytes.
+A backend is called with a case and a number of threads. It leaves in dst what the oracle says, within the tolerance
+table; it writes no byte outside dst's elements: not around the memory, not in the gaps between strided rows, not in
+its sources (unless dst lies on one of them). A case without elements is legal and writes nothing. An index outside
+its table ends in ComputeFault, with the same promise about bytes.
 
-The backend gets a copy of the case in which every array stands between two strips of canary bytes; operands that shared memory share it in
-the copy as well.
+The backend gets a copy of the case in which every array stands between two strips of canary bytes; operands that
+shared memory share it in the copy as well.
 """
 
 from collections.abc import Callable, Iterator
@@ -70,7 +70,10 @@ def _between_canaries(data: NDArray[np.uint8], alignment: int = 64) -> NDArray[n
 
 
 def check(backend: Backend, case: Case, threads: int = 1) -> None:
-    """Run `case` on `backend` and hold it to the oracle. Raises ContractViolation; what the backend raises passes through, with a note."""
+    """Run `case` on `backend` and hold it to the oracle.
+
+    Raises ContractViolation; what the backend raises passes through, with a note.
+    """
     expected = evaluate(case)
     trial = guarded(case)
     before = _snapshots(trial)
@@ -84,7 +87,10 @@ def check(backend: Backend, case: Case, threads: int = 1) -> None:
 
 
 def check_fault(backend: Backend, case: Case, threads: int = 1) -> None:
-    """Run a case of `fault_cases`: the backend must raise ComputeFault and keep to dst's bytes. Raises ContractViolation."""
+    """Run a case of `fault_cases`.
+
+    The backend must raise ComputeFault and keep to dst's bytes. Raises ContractViolation.
+    """
     trial = guarded(case)
     before = _snapshots(trial)
     try:
@@ -121,7 +127,9 @@ def _check_bytes(case: Case, before: dict[int, NDArray[np.uint8]], threads: int)
 def _check_values(case: Case, expected: Values, threads: int) -> None:
     got, tolerance = reals(case.dst), tolerance_of(case)
     if expected.shape != got.shape:
-        raise ContractViolation(f"{_headline(case, threads)}: the oracle says shape {expected.shape}, dst has {got.shape}")
+        raise ContractViolation(
+            f"{_headline(case, threads)}: the oracle says shape {expected.shape}, dst has {got.shape}"
+        )
     if expected.size == 0:
         return
     same = (got == expected) | (np.isnan(got) & np.isnan(expected))
@@ -134,8 +142,8 @@ def _check_values(case: Case, expected: Values, threads: int) -> None:
         worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
         raise ContractViolation(
             f"{_headline(case, threads)}: {int((excess > 0).sum())} of {got.size} elements are off, worst at"
-            f" (i0, i1, i2, i3) = {tuple(int(i) for i in worst[::-1])}: expected {expected[worst]:.9g}, got {got[worst]:.9g},"
-            f" bound {bound[worst]:.3g}"
+            f" (i0, i1, i2, i3) = {tuple(int(i) for i in worst[::-1])}:"
+            f" expected {expected[worst]:.9g}, got {got[worst]:.9g}, bound {bound[worst]:.3g}"
         )
     power = float((expected[finite] ** 2).sum())
     nmse = float((error[finite] ** 2).sum()) / power if power else 0.0

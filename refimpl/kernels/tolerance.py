@@ -1,23 +1,27 @@
 """How far a backend may lie from the oracle: one table, keyed by op and by the type that decides its precision.
 
-Two bounds hold at once. NMSE is sum((got - expected)^2) / sum(expected^2) over the whole result: it sees an error that is small but
-everywhere. ELEMENT bounds each single error by element * max(|expected|, rms of the result): it sees one bad value among thousands.
-Infinities and NaNs must be where the oracle has them. EXACT means equal values: nothing was computed, at most rounded to F16.
+Two bounds hold at once. NMSE is sum((got - expected)^2) / sum(expected^2) over the whole result: it sees an error that
+is small but everywhere. ELEMENT bounds each single error by element * max(|expected|, rms of the result): it sees one
+bad value among thousands. Infinities and NaNs must be where the oracle has them. EXACT means equal values: nothing was
+computed, at most rounded to F16.
 
 Where the numbers come from (e = 2^-24, the rounding of one float32 operation; h = 2^-11, of one F16):
-  one float32 operation, fused or not        a few e                                 -> 1e-6
-  float32 with a fast exp or rsqrt           tens of e                               -> 1e-5
-  float32 sums in any order, k <= 1536       about e * sqrt(k) typical, e * k worst  -> 1e-5 of the rms, never seen above 2e-6
-  F16 partner                                the oracle rounds activations to F16 as ggml does; a backend that keeps them in float32
-                                             is nearer to the truth and differs by h * |x| a term: 3e-4 of the rms  -> 2e-3
-  Q8 partner                                 the quants are those of the definition, except on a rounding tie: x * (127 / amax) within
-                                             a few e of a half. The cases keep every activation 1e-3 of a step away from a tie, so no
-                                             quant may differ and no allowance is made for one. Scales are rounded to F16; a backend that
-                                             keeps d or s in float32 differs by at most h of each block's share  -> 1e-3
-  angles of ROPE                             position * frequency in float32, the frequency made by repeated multiplication: positions
-                                             up to 1000 drift by 1000 * 4 e = 2.4e-4 radians of a value of up to 3 rms  -> 1e-3
-  attention over F16 keys and values         queries in F16 or not, weights in F16 or not: h on the scores (up to 8 here) moves a weight
-                                             by 0.4 %, averaged over the keys  -> 5e-3. ggml's own bound is an NMSE of 5e-4: weaker.
+
+ONE_OPERATION   one or two float32 operations, fused or not: a few e.
+ELEMENTARY      a fast exp or division in float32: tens of e.
+F32_SUM         a float32 sum in any order, up to 1536 terms: about e * sqrt(k) of the rms.
+F16_PARTNER     the oracle rounds activations to F16 as ggml does. A backend that keeps them in float32 is nearer to the
+                truth and differs by h * |x| in each term, 3e-4 of the rms in the sum.
+Q8_PARTNER      the quants are those of the definition except on a rounding tie, where x * (127 / amax) lies within a
+                few e of a half and two right backends may differ by a whole step. Every activation of the cases is
+                kept 1e-3 of a step away from a tie, so no quant may differ and no allowance is made for one. Scales
+                are rounded to F16; a backend that keeps d or s in float32 differs by at most h of a block's share.
+ANGLES          position * frequency in float32, the frequency made by repeated multiplication: a position of up to 1000
+                drifts by 1000 * 4 e = 2.4e-4 radians, of a value of up to 3 rms.
+F16_ANGLES      the same, then one rounding to F16.
+F16_ATTENTION   queries rounded to F16 or not, weights rounded to F16 or not: h on scores of up to 8 moves a weight by
+                0.4 %, and a sum over keys averages that. ggml itself adds up F16 values in F16 and misses this by a
+                factor of about two with 256 keys and more; sums are float32 here.
 """
 
 from collections.abc import Mapping

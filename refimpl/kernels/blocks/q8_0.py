@@ -27,7 +27,8 @@ def dequantise(raw: Raw) -> Reals:
 
 
 def quants(values: Reals) -> tuple[Reals, NDArray[np.int8]]:
-    """values (n, 32) -> d (n, 1) before it is rounded to F16, q (n, 32): x * (127 / amax) in float32, rounded half to even.
+    """values (n, 32) -> d (n, 1) before it is rounded to F16, q (n, 32): x * (127 / amax) in float32, rounded half to
+    even.
 
     A block of zeros has d = 0 and q = 0.
     """

@@ -1,7 +1,7 @@
 """Q8_1: 32 elements in 36 bytes: F16 scale d, F16 s = d * sum(q), then 32 signed bytes; value = d * q.
 
-Only activations that meet Q4_1 weights take this form: s times the weight's minimum is that minimum's whole share of the dot product.
-s is made from d before d is rounded to F16.
+Only activations that meet Q4_1 weights take this form: s times the weight's minimum is that minimum's whole share of
+the dot product. s is made from d before d is rounded to F16.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """What every block format shares: the shapes of its arrays and the reading of little-endian halves out of packed bytes.
 
-Raw is (n, BYTES) packed blocks, Reals is (n, BLOCK) values. A format's file holds BLOCK, BYTES and plain functions between the two;
-every load from packed bytes is cast at once, because uint8 arithmetic wraps.
+Raw is (n, BYTES) packed blocks, Reals is (n, BLOCK) values. A format's file holds BLOCK, BYTES and plain functions
+between the two; every load from packed bytes is cast at once, because uint8 arithmetic wraps.
 """
 
 from typing import Any
@@ -21,7 +21,10 @@ def halves(raw: Raw, at: int) -> Reals:
 
 
 def pack_half(values: Reals) -> Raw:
-    """values (n, 1) -> (n, 2): the bytes of each value rounded to the nearest F16, ties to even; too large is infinite."""
+    """values (n, 1) -> (n, 2).
+
+    The bytes of each value rounded to the nearest F16, ties to even; too large is infinite.
+    """
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values.astype("<f2")).view(np.uint8)
 

@@ -1,4 +1,7 @@
-"""Cases of FLASH_ATTN_EXT: cache lengths, query counts, head sizes, groups of heads, masks with and without anything to see."""
+"""Cases of FLASH_ATTN_EXT.
+
+Cache lengths, query counts, head sizes, groups of heads, masks with and without anything to see.
+"""
 
 from collections.abc import Iterator
 
@@ -47,7 +50,12 @@ def cached(rng: np.random.Generator, type_: Type, s: Sizes, width: int) -> Opera
 
 def attend(label: str, s: Sizes, srcs: tuple[Operand | None, ...], **words: float) -> Case:
     """The case, scaled by 1 / sqrt(d); `words` may give max_bias and softcap."""
-    params = {0: float(s.d**-0.5), 1: float(words.get("max_bias", 0)), 2: float(words.get("softcap", 0)), 3: int(Prec.F32)}
+    params = {
+        0: float(s.d**-0.5),
+        1: float(words.get("max_bias", 0)),
+        2: float(words.get("softcap", 0)),
+        3: int(Prec.F32),
+    }
     dst = empty(F32, dim(s.dv, s.heads, s.tokens, s.batch))
     return full(Op.FLASH_ATTN_EXT, f"{label}: {s}", srcs, dst, params)
 
@@ -90,7 +98,9 @@ def _shapes(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
         yield attend(type_.name, s, (*_sources(rng, type_, s), _mask(rng, s)))
     s = Sizes(d=96, dv=64, tokens=3, keys=20)
     key = cached(rng, type_, s, s.d)
-    yield attend(f"{type_.name} values are a part of the keys", s, (queries(rng, s), key, attrs.evolve(key, ne=dim(64, 20, 3))))
+    yield attend(
+        f"{type_.name} values are a part of the keys", s, (queries(rng, s), key, attrs.evolve(key, ne=dim(64, 20, 3)))
+    )
 
 
 def _masks(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
@@ -104,7 +114,11 @@ def _masks(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     causal = np.where(np.arange(256) <= 100 + np.arange(8)[:, None], 0.0, -np.inf)[None, None]
     yield attend(f"{type_.name} causal", s, (*_sources(rng, type_, s), store(empty(F16, dim(256, 8)), causal)))
     s = Sizes(tokens=5, keys=40, batch=2)
-    for label, ne in (("padded rows", dim(40, 64)), ("one per sequence", dim(40, 5, 1, 2)), ("one per head", dim(40, 5, 9))):
+    for label, ne in (
+        ("padded rows", dim(40, 64)),
+        ("one per sequence", dim(40, 5, 1, 2)),
+        ("one per head", dim(40, 5, 9)),
+    ):
         yield attend(f"{type_.name} mask, {label}", s, (*_sources(rng, type_, s), masked(rng, F16, ne, Layout())))
     gaps = masked(rng, F16, dim(40, 5), Layout(slack=24, lead=2))
     yield attend(f"{type_.name} mask with gaps", s, (*_sources(rng, type_, s), gaps))
@@ -116,8 +130,16 @@ def _masks(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
 def _layouts(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     for tokens in (1, 7):
         s = Sizes(tokens=tokens, keys=37)
-        packed = normal(rng, F32, dim(64, tokens, 9)), normal(rng, type_, dim(64, 37, 3)), normal(rng, type_, dim(64, 37, 3))
+        packed = (
+            normal(rng, F32, dim(64, tokens, 9)),
+            normal(rng, type_, dim(64, 37, 3)),
+            normal(rng, type_, dim(64, 37, 3)),
+        )
         yield attend(f"{type_.name} packed", s, (*packed, _mask(rng, s)))
         gaps = Layout(slack=16, lead=1)
-        loose = normal(rng, F32, dim(64, tokens, 9), gaps), normal(rng, type_, dim(64, 37, 3), gaps), normal(rng, type_, dim(64, 37, 3), gaps)
+        loose = (
+            normal(rng, F32, dim(64, tokens, 9), gaps),
+            normal(rng, type_, dim(64, 37, 3), gaps),
+            normal(rng, type_, dim(64, 37, 3), gaps),
+        )
         yield attend(f"{type_.name} rows with gaps", s, (*loose, _mask(rng, s)))

@@ -1,7 +1,7 @@
 """Operands with chosen layouts and seeded contents, from which the case files build their cases.
 
-Memory that no element owns holds 0xFF, which reads as NaN in every float type: a kernel that uses it shows. Fresh destinations are filled
-with the same, so that an element that was never written shows as well.
+Memory that no element owns holds 0xFF, which reads as NaN in every float type: a kernel that uses it shows. Fresh
+destinations are filled with the same, so that an element that was never written shows as well.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,20 @@ from refimpl.kernels.operand import Case, Operand
 from refimpl.kernels.oracle.views import Values, byte_index, shape
 from spec.names import Op, Type
 
-__all__ = ["AS_IS", "Extents", "Layout", "case", "dim", "empty", "full", "normal", "off_ties", "permuted", "store", "whole"]
+__all__ = [
+    "AS_IS",
+    "Extents",
+    "Layout",
+    "case",
+    "dim",
+    "empty",
+    "full",
+    "normal",
+    "off_ties",
+    "permuted",
+    "store",
+    "whole",
+]
 
 Extents = tuple[int, int, int, int]
 
@@ -77,7 +90,9 @@ def _random_blocks(rng: np.random.Generator, operand: Operand) -> Operand:
     index = byte_index(operand)
     packed = rng.integers(0, 256, index.shape, dtype=np.uint8)
     halves = 2 if operand.type == Type.Q4_1 else 1
-    scales = rng.uniform(0.003, 0.03, (*index.shape[:-1], halves)) * rng.choice([-1.0, 1.0], (*index.shape[:-1], halves))
+    scales = rng.uniform(0.003, 0.03, (*index.shape[:-1], halves)) * rng.choice(
+        [-1.0, 1.0], (*index.shape[:-1], halves)
+    )
     packed[..., : 2 * halves] = np.ascontiguousarray(scales.astype("<f2")).view(np.uint8)
     operand.data[index] = packed
     return operand

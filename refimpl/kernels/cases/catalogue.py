@@ -1,4 +1,7 @@
-"""The list of all cases, in one place. Every family draws from a generator of its own, so adding to one leaves the others' bytes alone."""
+"""The list of all cases, in one place.
+
+Every family draws from a generator of its own, so adding to one leaves the others' bytes alone.
+"""
 
 from collections.abc import Callable, Iterator
 from zlib import crc32

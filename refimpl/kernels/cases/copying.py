@@ -51,7 +51,9 @@ def _views(rng: np.random.Generator) -> Iterator[Case]:
         matrix = normal(rng, type_, dim(13, 17, 2))
         yield case(Op.CONT, f"{name} transposed", (permuted(matrix, (1, 0, 2, 3)),), empty(type_, dim(17, 13, 2)))
         heads = normal(rng, type_, dim(16, 5, 3, 2))
-        yield case(Op.CONT, f"{name} heads after tokens", (permuted(heads, (0, 2, 1, 3)),), empty(type_, dim(16, 3, 5, 2)))
+        yield case(
+            Op.CONT, f"{name} heads after tokens", (permuted(heads, (0, 2, 1, 3)),), empty(type_, dim(16, 3, 5, 2))
+        )
         rolled = permuted(heads, (3, 0, 1, 2))
         yield case(Op.CONT, f"{name} all dimensions moved", (rolled,), empty(type_, rolled.ne))
         merged = permuted(heads, (0, 2, 1, 3))

@@ -25,7 +25,17 @@ def elementwise(rng: np.random.Generator) -> Iterator[Case]:
 
 def _broadcasts(rng: np.random.Generator, op: Op) -> Iterator[Case]:
     large = dim(33, 5, 4, 3)
-    for small in (large, dim(33), dim(1), dim(1, 5), dim(11, 5), dim(33, 1, 2), dim(33, 5, 1, 3), dim(3, 1, 4), dim(1, 1, 1, 3)):
+    for small in (
+        large,
+        dim(33),
+        dim(1),
+        dim(1, 5),
+        dim(11, 5),
+        dim(33, 1, 2),
+        dim(33, 5, 1, 3),
+        dim(3, 1, 4),
+        dim(1, 1, 1, 3),
+    ):
         srcs = normal(rng, F32, large), normal(rng, F32, small)
         yield case(op, f"{large} with {small}", srcs, empty(F32, large))
     for ne in (dim(1), dim(576), dim(576, 2), dim(576, 33), dim(1536, 7)):
@@ -53,9 +63,16 @@ def _layouts(rng: np.random.Generator, op: Op) -> Iterator[Case]:
 
 
 def _scales(rng: np.random.Generator) -> Iterator[Case]:
-    for label, factor, bias in (("factor", 0.125, 0.0), ("factor and bias", -1.7, 0.3), ("fill", 0.0, -np.inf), ("clear", 0.0, 0.0)):
+    for label, factor, bias in (
+        ("factor", 0.125, 0.0),
+        ("factor and bias", -1.7, 0.3),
+        ("fill", 0.0, -np.inf),
+        ("clear", 0.0, 0.0),
+    ):
         for ne in (dim(1), dim(33, 7), dim(64, 3, 2, 2)):
-            yield full(Op.SCALE, f"{label} {ne}", (normal(rng, F32, ne),), empty(F32, ne), {0: float(factor), 1: float(bias)})
+            yield full(
+                Op.SCALE, f"{label} {ne}", (normal(rng, F32, ne),), empty(F32, ne), {0: float(factor), 1: float(bias)}
+            )
         place = normal(rng, F32, dim(70, 5))
         yield full(Op.SCALE, f"{label} in place", (place,), attrs.evolve(place), {0: float(factor), 1: float(bias)})
     gaps = normal(rng, F32, dim(10, 6, 2), Layout(slack=3, lead=2))
@@ -77,4 +94,6 @@ def _gates(rng: np.random.Generator) -> Iterator[Case]:
     yield full(Op.GLU, "halves of rows with gaps", (fused, None), empty(F32, dim(20, 6)), {0: Glu.SWIGLU})
     wide = normal(rng, F32, dim(64, 3))
     wide.data.view("<f4")[:] *= 60
-    yield full(Op.GLU, "gates far from zero", (wide, normal(rng, F32, dim(64, 3))), empty(F32, dim(64, 3)), {0: Glu.SWIGLU})
+    yield full(
+        Op.GLU, "gates far from zero", (wide, normal(rng, F32, dim(64, 3))), empty(F32, dim(64, 3)), {0: Glu.SWIGLU}
+    )

@@ -67,7 +67,11 @@ def _views(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
         queries = permuted(activations(rng, dim(64, 9, n)), (0, 2, 1, 3))
         yield product(f"both permuted, grouped heads, n {n}", heads, queries)
     tall = normal(rng, type_, dim(64, 60))
-    yield product("rows 20 to 37 of a matrix", attrs.evolve(tall, ne=dim(64, 18), offset=20 * tall.nb[1]), activations(rng, dim(64, 4)))
+    yield product(
+        "rows 20 to 37 of a matrix",
+        attrs.evolve(tall, ne=dim(64, 18), offset=20 * tall.nb[1]),
+        activations(rng, dim(64, 4)),
+    )
 
 
 def _values(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
@@ -84,7 +88,10 @@ def _values(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
 
 
 def _attention_shapes(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
-    """What attention without the fused op multiplies: keys in their cache, and values in one that is kept transposed."""
+    """What attention without the fused op multiplies.
+
+    Keys in their cache, and values in one that is kept transposed.
+    """
     for length in (1, 5, 32, 256, 300):
         for n in (1, 8):
             cache = normal(rng, type_, dim(64, 3, 320))

@@ -23,7 +23,17 @@ def normalising(rng: np.random.Generator) -> Iterator[Case]:
 
 def _norms(rng: np.random.Generator) -> Iterator[Case]:
     words = {0: EPSILON}
-    for ne in (dim(1), dim(7, 3), dim(32), dim(576), dim(576, 2), dim(576, 7), dim(1536, 33), dim(64, 3, 5, 2), dim(64, 0)):
+    for ne in (
+        dim(1),
+        dim(7, 3),
+        dim(32),
+        dim(576),
+        dim(576, 2),
+        dim(576, 7),
+        dim(1536, 33),
+        dim(64, 3, 5, 2),
+        dim(64, 0),
+    ):
         yield full(Op.RMS_NORM, f"rows {ne}", (normal(rng, F32, ne),), empty(F32, ne), words)
     yield full(Op.RMS_NORM, "large epsilon", (normal(rng, F32, dim(96, 4)),), empty(F32, dim(96, 4)), {0: 0.5})
     small = store(empty(F32, dim(96, 2)), 1e-4 * rng.standard_normal((1, 1, 2, 96)))

@@ -18,7 +18,15 @@ def words(n_dims: int, mode: RopeMode, **other: float) -> dict[int, int | float]
     """op_params of a plain rotation of `n_dims` channels, with `other` fields by name."""
     fields: dict[str, int | float] = {"n_ctx_orig": 2048, "freq_base": 10000.0, "freq_scale": 1.0, "ext_factor": 0.0}
     fields |= {"attn_factor": 1.0, "beta_fast": 32.0, "beta_slow": 1.0, "n_offs": 0} | other
-    at = {"n_ctx_orig": 4, "freq_base": 5, "freq_scale": 6, "ext_factor": 7, "attn_factor": 8, "beta_fast": 9, "beta_slow": 10}
+    at = {
+        "n_ctx_orig": 4,
+        "freq_base": 5,
+        "freq_scale": 6,
+        "ext_factor": 7,
+        "attn_factor": 8,
+        "beta_fast": 9,
+        "beta_slow": 10,
+    }
     at["n_offs"] = 15
     return {1: n_dims, 2: int(mode)} | {at[name]: value for name, value in fields.items()}
 
@@ -38,12 +46,22 @@ def _tokens(rng: np.random.Generator, count: int) -> Operand:
 
 def _shapes(rng: np.random.Generator, mode: RopeMode, type_: Type) -> Iterator[Case]:
     name = f"{mode.name} {type_.name}"
-    for ne in (dim(64, 9, 1), dim(64, 3, 7), dim(32, 1, 33), dim(128, 2, 2), dim(80, 3, 5), dim(64, 2, 3, 2), dim(64, 3, 0)):
+    for ne in (
+        dim(64, 9, 1),
+        dim(64, 3, 7),
+        dim(32, 1, 33),
+        dim(128, 2, 2),
+        dim(80, 3, 5),
+        dim(64, 2, 3, 2),
+        dim(64, 3, 0),
+    ):
         srcs = normal(rng, type_, ne), _tokens(rng, ne[2])
         yield full(Op.ROPE, f"{name} {ne}", srcs, empty(type_, ne), words(ne[0], mode))
 
 
-def _rotation(label: str, rng: np.random.Generator, ne: Extents, params: dict[int, int | float], factors: Operand | None = None) -> Case:
+def _rotation(
+    label: str, rng: np.random.Generator, ne: Extents, params: dict[int, int | float], factors: Operand | None = None
+) -> Case:
     srcs = normal(rng, Type.F32, ne), _tokens(rng, ne[2]), factors
     return full(Op.ROPE, label, srcs, empty(Type.F32, ne), params)
 
@@ -57,7 +75,9 @@ def _variants(rng: np.random.Generator, mode: RopeMode) -> Iterator[Case]:
     yield _rotation(f"{name} magnitude", rng, ne, words(96, mode, attn_factor=1.3))
     yarn = {"freq_scale": 0.125, "ext_factor": 1.0, "n_ctx_orig": 256}
     yield _rotation(f"{name} YaRN", rng, ne, words(96, mode, **yarn))
-    yield _rotation(f"{name} YaRN, half mixed", rng, ne, words(96, mode, **(yarn | {"ext_factor": 0.5, "attn_factor": 0.9})))
+    yield _rotation(
+        f"{name} YaRN, half mixed", rng, ne, words(96, mode, **(yarn | {"ext_factor": 0.5, "attn_factor": 0.9}))
+    )
     factors = store(empty(Type.F32, dim(48)), rng.uniform(1, 8, (1, 1, 1, 48)))
     yield _rotation(f"{name} frequency factors", rng, ne, words(96, mode), factors)
     yield _rotation(f"{name} frequency factors and YaRN", rng, ne, words(96, mode, **yarn), factors)
@@ -72,11 +92,23 @@ def _views(rng: np.random.Generator, mode: RopeMode) -> Iterator[Case]:
     name, ne = mode.name, dim(64, 3, 6)
     for type_ in (Type.F32, Type.F16):
         gaps = normal(rng, type_, ne, Layout(slack=10, lead=1))
-        yield full(Op.ROPE, f"{name} heads with gaps", (gaps, _tokens(rng, 6)), empty(type_, ne, AS_IS), words(64, mode))
+        yield full(
+            Op.ROPE, f"{name} heads with gaps", (gaps, _tokens(rng, 6)), empty(type_, ne, AS_IS), words(64, mode)
+        )
         later = Layout(order=(0, 2, 1, 3))
-        yield full(Op.ROPE, f"{name} tokens before heads", (normal(rng, type_, ne, later), _tokens(rng, 6)), empty(type_, ne), words(64, mode))
+        yield full(
+            Op.ROPE,
+            f"{name} tokens before heads",
+            (normal(rng, type_, ne, later), _tokens(rng, 6)),
+            empty(type_, ne),
+            words(64, mode),
+        )
         place = normal(rng, type_, ne, Layout(slack=8))
-        yield full(Op.ROPE, f"{name} in place in a cache", (place, _tokens(rng, 6)), attrs.evolve(place), words(48, mode))
+        yield full(
+            Op.ROPE, f"{name} in place in a cache", (place, _tokens(rng, 6)), attrs.evolve(place), words(48, mode)
+        )
     row = normal(rng, Type.F32, dim(5 * 64, 6))
     queries = attrs.evolve(row, ne=ne, nb=(4, 4 * 64, row.nb[1], row.nb[2]), offset=64 * 4)
-    yield full(Op.ROPE, f"{name} heads 1 to 3 of a fused row", (queries, _tokens(rng, 6)), empty(Type.F32, ne), words(64, mode))
+    yield full(
+        Op.ROPE, f"{name} heads 1 to 3 of a fused row", (queries, _tokens(rng, 6)), empty(Type.F32, ne), words(64, mode)
+    )

@@ -1,4 +1,7 @@
-"""Cases of GET_ROWS and SET_ROWS: tables of every type, index tensors of both widths, batches, and indices that are out of range."""
+"""Cases of GET_ROWS and SET_ROWS.
+
+Tables of every type, index tensors of both widths, batches, and indices that are out of range.
+"""
 
 from collections.abc import Iterator
 
@@ -38,7 +41,12 @@ def _reads(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     gaps = _table(rng, type_, dim(64, 9), Layout(slack=2, lead=1)), whole(rng, Type.I32, dim(6), 9)
     yield case(Op.GET_ROWS, f"{type_.name} rows with gaps", gaps, empty(target, dim(64, 6)))
     wide = store(empty(Type.I32, dim(4, 2), Layout(slack=3)), rng.integers(0, 9, (1, 1, 2, 4)))
-    yield case(Op.GET_ROWS, f"{type_.name} strided index", (_table(rng, type_, dim(32, 9, 2)), wide), empty(target, dim(32, 4, 2)))
+    yield case(
+        Op.GET_ROWS,
+        f"{type_.name} strided index",
+        (_table(rng, type_, dim(32, 9, 2)), wide),
+        empty(target, dim(32, 4, 2)),
+    )
     nothing = _table(rng, type_, dim(64, 9)), whole(rng, Type.I32, dim(0), 9)
     yield case(Op.GET_ROWS, f"{type_.name} no rows", nothing, empty(target, dim(64, 0)))
 
@@ -58,15 +66,24 @@ def _writes(rng: np.random.Generator, type_: Type, index: Type) -> Iterator[Case
     name = f"{type_.name} {index.name}"
     for ne0, count in ((64, 1), (80, 7), (192, 33), (1, 40)):
         src = normal(rng, Type.F32, dim(ne0, count))
-        yield set_rows(f"{name} {count} rows of {ne0}", src, _places(rng, index, dim(count), 64), normal(rng, type_, dim(ne0, 64)))
+        yield set_rows(
+            f"{name} {count} rows of {ne0}", src, _places(rng, index, dim(count), 64), normal(rng, type_, dim(ne0, 64))
+        )
     src = normal(rng, Type.F32, dim(24, 5, 4, 3))
     shared = _places(rng, index, dim(5, 2, 1), 8)
     yield set_rows(f"{name} index shared in the batch", src, shared, normal(rng, type_, dim(24, 8, 4, 3)))
     gaps = normal(rng, Type.F32, dim(16, 5), Layout(slack=4, lead=1))
-    yield set_rows(f"{name} rows with gaps", gaps, _places(rng, index, dim(5), 9), normal(rng, type_, dim(16, 9), Layout(slack=2)))
+    yield set_rows(
+        f"{name} rows with gaps", gaps, _places(rng, index, dim(5), 9), normal(rng, type_, dim(16, 9), Layout(slack=2))
+    )
     heads = permuted(normal(rng, Type.F32, dim(16, 3, 4)), (0, 2, 1, 3))
     yield set_rows(f"{name} permuted source", heads, _places(rng, index, dim(4), 6), normal(rng, type_, dim(16, 6, 3)))
-    yield set_rows(f"{name} no rows", normal(rng, Type.F32, dim(16, 0)), whole(rng, index, dim(0), 6), normal(rng, type_, dim(16, 6)))
+    yield set_rows(
+        f"{name} no rows",
+        normal(rng, Type.F32, dim(16, 0)),
+        whole(rng, index, dim(0), 6),
+        normal(rng, type_, dim(16, 6)),
+    )
 
 
 def _edges(type_: Type) -> Iterator[Case]:

@@ -16,7 +16,8 @@ SCALE, MAX_BIAS, SOFTCAP = 0, 1, 2
 
 
 def attended(case: Case) -> Values:
-    """q F32 (D, N, H, S), k (D, KV, Hk, Sk), v (DV, KV, Hk, Sk), mask F16 (KV, >= N, m2, m3) or none, sinks F32 (H) or none.
+    """q F32 (D, N, H, S), k (D, KV, Hk, Sk), v (DV, KV, Hk, Sk), mask F16 (KV, >= N, m2, m3) or none, sinks F32 (H)
+    or none.
 
     -> (DV, H, N, S): heads before tokens. Head h of sequence s reads key head h / (H / Hk) of sequence s / (S / Sk).
     """

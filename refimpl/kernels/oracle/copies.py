@@ -1,6 +1,7 @@
 """DUP, CPY, CONT, GET_ROWS, SET_ROWS: values move, and change type on the way.
 
-All are exact: a value that goes to F16 is rounded to the nearest, ties to even. An index outside the table is an IndexError.
+All are exact: a value that goes to F16 is rounded to the nearest, ties to even. An index outside the table is an
+IndexError.
 """
 
 import numpy as np

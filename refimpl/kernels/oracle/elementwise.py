@@ -51,4 +51,4 @@ def gated(case: Case) -> Values:
         if case.params[GLU_SWAPPED]:
             gate, up = up, gate
     with np.errstate(over="ignore"):
-        return gate / (1 + np.exp(-gate)) * up
+        return np.asarray(gate / (1 + np.exp(-gate)) * up)

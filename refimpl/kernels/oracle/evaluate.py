@@ -1,7 +1,8 @@
 """Op -> its slow, obvious definition: what every kernel is held to.
 
-The oracle is written to be read and checked by eye. It works in float64 wherever the definition of the op does not lose precision
-on purpose (activations that are quantised, values stored as F16), so that it lies nearer to the truth than any backend.
+The oracle is written to be read and checked by eye. It works in float64 wherever the definition of the op does not
+lose precision on purpose (activations that are quantised, values stored as F16), so that it lies nearer to the truth
+than any backend.
 """
 
 from collections.abc import Callable, Mapping

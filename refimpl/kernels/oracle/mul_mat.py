@@ -1,7 +1,8 @@
-"""MUL_MAT: dst[m, n] = row m of the weights . row n of the activations, with the activations in the weights' partner format.
+"""MUL_MAT: dst[m, n] = row m of the weights . row n of the activations, which come in the weights' partner format.
 
-The partner decides what a product loses, so it belongs to the definition: F32 weights meet the activations as they are, F16 weights
-meet them rounded to F16, Q4_0 and Q8_0 weights meet Q8_0 blocks, Q4_1 weights meet Q8_1 blocks. Sums are exact to float64.
+The partner decides what a product loses, so it belongs to the definition: F32 weights meet the activations as they
+are, F16 weights meet them rounded to F16, Q4_0 and Q8_0 weights meet Q8_0 blocks, Q4_1 weights meet Q8_1 blocks. Sums
+are exact to float64.
 
 W is the packed rows (m, blocks, BYTES) of one matrix, x (k,) one row of activations, and their product (m,).
 """
@@ -65,7 +66,10 @@ MATVEC: dict[Type, Callable[[Raw, Reals], Values]] = {
 
 
 def multiplied(case: Case) -> Values:
-    """src0 W (k, m, b2, b3), src1 X (k, n, B2, B3) -> (m, n, B2, B3); batch (i2, i3) meets weights (i2 / (B2/b2), i3 / (B3/b3))."""
+    """src0 W (k, m, b2, b3), src1 X (k, n, B2, B3) -> (m, n, B2, B3).
+
+    Batch (i2, i3) meets weights (i2 / (B2/b2), i3 / (B3/b3)).
+    """
     weights, x = present(case, 0), present(case, 1)
     matvec = MATVEC.get(weights.type)
     if matvec is None:

@@ -1,7 +1,8 @@
-"""ROPE: pairs of channels turned by an angle that grows with the position and falls with the channel; with YaRN's stretch.
+"""ROPE: pairs of channels turned by an angle that grows with the position and falls with the channel; and YaRN.
 
-Modes NORMAL (neighbours are a pair) and NEOX (a channel and the one half the turned width further on). Angles are float64 here;
-a float32 kernel drifts by about position * 2^-24 radians in each of them, which the tolerance table allows for.
+Modes NORMAL (neighbours are a pair) and NEOX (a channel and the one half the turned width further on). Angles are
+float64 here; a float32 kernel drifts by about position * 2^-24 radians in each of them, which the tolerance table
+allows for.
 """
 
 import math
@@ -77,7 +78,8 @@ def angles(p: RopeParams, position: int, factors: Values | None) -> tuple[Values
 
 
 def rotated(case: Case) -> Values:
-    """src0 (channels, heads, tokens, batch) F32 or F16, src1 I32 positions (tokens), src2 optional F32 frequency factors.
+    """src0 (channels, heads, tokens, batch) F32 or F16, src1 I32 positions (tokens), src2 optional F32 frequency
+    factors.
 
     Channels n_offs .. n_offs + n_dims - 1 turn, the others are copied.
     """

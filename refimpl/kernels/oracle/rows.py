@@ -16,11 +16,14 @@ def normalised(case: Case) -> Values:
     x = reals(present(case, 0))
     if x.shape[-1] == 0:
         return x
-    return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + real_word(case, NORM_EPSILON))
+    return np.asarray(x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + real_word(case, NORM_EPSILON)))
 
 
 def alibi_slope(max_bias: float, head: int, heads: int) -> float:
-    """Factor of the mask for head 0..heads-1: 1 without a bias, else two falling powers that meet at 2^floor(log2 heads)."""
+    """Factor of the mask for head 0..heads-1.
+
+    1 without a bias, else two falling powers that meet at 2^floor(log2 heads).
+    """
     if max_bias <= 0:
         return 1.0
     turn = 1 << (heads.bit_length() - 1)
@@ -32,8 +35,8 @@ def alibi_slope(max_bias: float, head: int, heads: int) -> float:
 def softmax_row(scores: Values, sink: float | None) -> Values:
     """exp(x - max) / sum over one row; a sink is one more score that takes part in max and sum but has no output.
 
-    A row in which everything is masked has no weights: all zeros, which is what attention asks for. For SOFT_MAX itself the
-    protocol leaves such a row open, and no contract case has one.
+    A row in which everything is masked has no weights: all zeros, which is what attention asks for. For SOFT_MAX
+    itself the protocol leaves such a row open, and no contract case has one.
     """
     top = max(float(scores.max()), -np.inf if sink is None else sink)
     if top == -np.inf:
@@ -51,7 +54,8 @@ def optional(case: Case, slot: int) -> Operand | None:
 def softened(case: Case) -> Values:
     """SOFT_MAX over dimension 0 of scale * x + slope * mask.
 
-    src0 (n, rows, heads, batch); src1 mask F32 or F16 (n, >= rows, heads', batch'), the last two modulo; src2 sinks F32 (heads).
+    src0 (n, rows, heads, batch); src1 mask F32 or F16 (n, >= rows, heads', batch'), the last two modulo; src2 sinks
+    F32 (heads).
     """
     x, mask, sinks = reals(present(case, 0)), optional(case, 1), optional(case, 2)
     scale, max_bias = real_word(case, SOFT_MAX_SCALE), real_word(case, SOFT_MAX_BIAS)

@@ -1,4 +1,5 @@
-"""Operands as logical arrays: every element is fetched by the address formula, so any stride, overlap or offset is honoured.
+"""Operands as logical arrays: every element is fetched by the address formula, so any stride, overlap or offset is
+honoured.
 
 Logical arrays are indexed [i3, i2, i1, i0], the fastest dimension last. Nothing here is fast.
 """
