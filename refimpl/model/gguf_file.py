@@ -20,7 +20,7 @@ from refimpl.model.hparams import Hparams, read_hparams
 from refimpl.model.weights import OUTPUT, TOKEN_EMBD, expected_weights
 from spec.names import Type
 
-__all__ = ["SERVED_TYPES", "ModelFile", "WeightTensor", "open_model"]
+__all__ = ["SERVED_TYPES", "ModelFile", "WeightTensor", "open_model", "read_metadata"]
 
 SERVED_TYPES: frozenset[Type] = frozenset({Type.F32, Type.F16, Type.Q4_0, Type.Q4_1, Type.Q8_0})
 """weight types with kernels on every device"""
@@ -71,6 +71,11 @@ def open_model(path: str | Path, served: Collection[Type] = SERVED_TYPES) -> Mod
     tensors = {info.name: _weight(name, info, header.data_start, data, served) for info in header.tensors}
     _check_set(name, hparams, tensors)
     return ModelFile(name, hparams, tensors, header.metadata)
+
+
+def read_metadata(path: str | Path) -> Mapping[str, Any]:
+    """Metadata alone, whatever the architecture and the types of the weights. Raises ModelError."""
+    return read_header(str(path), _map(str(path)).data).metadata
 
 
 def _refuse_architecture_first(path: str, header: GgufHeader) -> None:

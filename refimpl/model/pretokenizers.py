@@ -2,8 +2,9 @@
 
 A rule is a list of patterns. Each cuts every piece that the one before left; what a pattern matches and what lies
 between its matches both become pieces. The patterns are those of the tokenizers that the names stand for, in
-Oniguruma syntax, and no rule normalises text. A name that is not in the table is refused: a wrong cut gives a wrong
-prompt without any sign of it.
+Oniguruma syntax, and no rule normalises text. What counts as a letter follows the Unicode tables of the tokenizers
+library; they know the scripts of Unicode 16, those of llama.cpp (build 11434) do not, and only there the two cut
+differently. A name that is not in the table is refused: a wrong cut gives a wrong prompt without any sign of it.
 """
 
 import attrs
@@ -15,7 +16,8 @@ from refimpl.errors import ModelError
 __all__ = ["PRE_TOKENIZERS", "PreTokenizerRule", "find_rule", "make_pre_tokenizer"]
 
 GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-ANY_CASE_CONTRACTION = r"'(?i:s|t|re|ve|m|ll|d)"
+ANY_CASE_CONTRACTION = r"'(?:[sS]|[tT]|[rR][eE]|[vV][eE]|[mM]|[lL][lL]|[dD])"
+"""spelled out: ignoring case would also take the long s for an s"""
 NEWLINES_AND_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 LETTERS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 SYMBOLS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"

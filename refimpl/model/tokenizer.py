@@ -20,6 +20,8 @@ __all__ = ["TextStream", "Tokenizer"]
 
 DEFAULT_RULE = "default"
 REPLACEMENT = "\ufffd"
+NO_TOKEN = "\0"
+"""stands for a byte that the vocabulary has no token for: it keeps its neighbours from merging, then it is dropped"""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _HIDDEN = (TokenKind.CONTROL, TokenKind.UNKNOWN)
 
@@ -63,7 +65,7 @@ class Tokenizer:
         """
         ids: list[int] = []
         for part in self._parts(_SURROGATES.sub(REPLACEMENT, text), parse_special):
-            ids += [part] if isinstance(part, int) else self.engine.encode(part, add_special_tokens=False).ids
+            ids += [part] if isinstance(part, int) else self._words(part)
         before = [self.vocab.bos] if add_special and self.vocab.add_bos else []
         after = [self.vocab.eos] if add_special and self.vocab.add_eos else []
         return before + ids + after
@@ -78,6 +80,10 @@ class Tokenizer:
         if kind is not TokenKind.NORMAL:
             return b""
         return b"".join(bytes((_BYTE_OF[char],)) if char in _BYTE_OF else char.encode() for char in text)
+
+    def _words(self, text: str) -> list[int]:
+        found = self.engine.encode(text, add_special_tokens=False).ids
+        return [token for token in found if token < len(self.vocab.texts)]
 
     def _parts(self, text: str, parse_special: bool) -> list[str | int]:
         parts: list[str | int] = [text] if text else []
@@ -107,7 +113,9 @@ def _engine(path: str, metadata: Mapping[str, Any], vocab: Vocab, rule: PreToken
     # either half may itself begin with a space character, so the separator is looked for after the first one
     pairs = [(line[:at], line[at + 1 :]) for line in lines for at in (line.find(" ", 1),)]
     try:
-        model = BPE(dict(vocab.ids), pairs, ignore_merges=rule.whole_words)
+        model = BPE(
+            {**vocab.ids, NO_TOKEN: len(vocab.texts)}, pairs, unk_token=NO_TOKEN, ignore_merges=rule.whole_words
+        )
     except Exception as error:  # the library raises nothing more precise
         raise ModelError(path, f"tokenizer.ggml.merges does not fit the vocabulary: {error}") from error
     engine = BpeEngine(model)
