@@ -75,7 +75,7 @@ class Connection:
 
     def __init__(self, role: Role, dialect: Dialect, limits: Limits, codec: Codec | None = None) -> None:
         self.role = role
-        self._codec = codec or Codec(dialect, limits)
+        self.codec = codec or Codec(dialect, limits)
         self._transitions = transitions(dialect)
         self._enter(Phase.GREETING)
         self._head = REQUEST_HEAD if role is Role.SERVER else REPLY_HEAD
@@ -173,7 +173,7 @@ class Connection:
             self._check_phase(request.command)
         except PhaseError as error:
             raise RuntimeError(f"{request.command.name} may not be sent: {error}") from error
-        encoded = self._codec.encode_request(request)
+        encoded = self.codec.encode_request(request)
         self._accept(request)
         return encoded
 
@@ -183,9 +183,9 @@ class Connection:
         if not self._unanswered:
             raise RuntimeError(f"no request awaits {type(reply).__name__}")
         request = self._unanswered[0]
-        if not self._codec.answers(request, reply):
+        if not self.codec.answers(request, reply):
             raise RuntimeError(f"{reply} does not answer {request}")
-        encoded = self._codec.encode_reply(reply)
+        encoded = self.codec.encode_reply(reply)
         self._answered()
         return encoded
 
@@ -203,7 +203,7 @@ class Connection:
             raise PhaseError("PHASE-1", f"{Command(command).name} before HELLO has been answered")
 
     def _accept(self, request: Request) -> None:
-        if self._codec.has_reply(request):
+        if self.codec.has_reply(request):
             self._unanswered.append(request)
         else:
             self._step(request)
@@ -250,9 +250,9 @@ class Connection:
         if self.buffered < needed:
             return self._starved()
         self._declared = None
-        request = self._codec.decode_request(command, self._take(needed), size - needed)
+        request = self.codec.decode_request(command, self._take(needed), size - needed)
         self._accept(request)
-        if self._codec.has_bulk(command):
+        if self.codec.has_bulk(command):
             self._payload_left = request.payload_bytes
             return PayloadExpected(request, request.payload_bytes)
         return request
@@ -260,11 +260,11 @@ class Connection:
     def _read_head(self) -> tuple[int, int, int]:
         """Command, bytes of the body to buffer, and declared body size of the request at the cursor; all checked."""
         command, size = REQUEST_HEAD.unpack_from(self._buffer, self._parsed)
-        self._codec.check_known(command)
+        self.codec.check_known(command)
         self._check_phase(command)
-        self._codec.check_size(command, size)
+        self.codec.check_size(command, size)
         self._parsed += REQUEST_HEAD.size
-        return command, self._codec.fixed_bytes(command, size), size
+        return command, self.codec.fixed_bytes(command, size), size
 
     def _next_reply(self) -> Event:
         if self._declared is None:
@@ -275,7 +275,7 @@ class Connection:
         if self.buffered < needed:
             return self._starved()
         self._declared = None
-        reply = self._codec.decode_reply(self._unanswered[0], self._take(needed))
+        reply = self.codec.decode_reply(self._unanswered[0], self._take(needed))
         self._answered()
         if isinstance(reply, TensorData):
             self._payload_left = size
@@ -288,7 +288,7 @@ class Connection:
         if not self._unanswered:
             raise FrameError("FRAME-6", f"a reply of {size} bytes that no request awaits")
         request = self._unanswered[0]
-        expected = self._codec.reply_size(request)
+        expected = self.codec.reply_size(request)
         if size != expected:
             raise FrameError("FRAME-6", f"{request.command.name} is answered with {size} bytes instead of {expected}")
         self._parsed += REPLY_HEAD.size

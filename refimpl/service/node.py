@@ -1,0 +1,28 @@
+"""What all connections of one node share:
+
+Its devices, the version it speaks, its limits, its cache, and who is told what happens.
+"""
+
+import attrs
+
+from refimpl.limits import Limits
+from refimpl.service.cache import TensorCache
+from refimpl.service.holdings import Seat
+from refimpl.trace import Trace
+from refimpl.wire.codec import Codec
+from spec.dialect import Dialect
+
+__all__ = ["Node"]
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Node:
+    """Shared by all connections; none changes it, except that they queue for its seats."""
+
+    seats: tuple[Seat, ...]
+    dialect: Dialect
+    limits: Limits
+    cache: TensorCache | None
+    trace: Trace
+    tell_commands: bool
+    codec: Codec

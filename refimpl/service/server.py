@@ -1,0 +1,124 @@
+"""A node: connections come in, each has a conversation of its own, and none can hurt another.
+
+Rules of this file:
+- Whatever ends a conversation ends only that: a broken clause, a peer that has gone, a fault of ours. Each is one
+  event of trace.py.
+- When a conversation has ended, for whatever reason, everything it had is given back before the next event.
+- A connection over `limits.connections` is closed at once, before a byte of it is read.
+- Ending the task that serves stops running graphs, waits for them, and frees everything.
+"""
+
+import traceback
+from collections.abc import Sequence
+
+import trio
+
+from refimpl.device.protocol import Device
+from refimpl.errors import ComputeStopped, DeviceError, ProtocolError
+from refimpl.limits import Limits
+from refimpl.service.cache import TensorCache
+from refimpl.service.conversation import Conversation
+from refimpl.service.holdings import Seat
+from refimpl.service.node import Node
+from refimpl.service.transport import Transport, endpoint_text
+from refimpl.trace import (
+    ConnectionClosed,
+    ConnectionFailed,
+    ConnectionOpened,
+    ConnectionRefused,
+    Trace,
+    TraceEvent,
+)
+from refimpl.wire.codec import Codec
+from spec.dialect import Dialect
+
+__all__ = ["Server"]
+
+
+def _ignore(event: TraceEvent) -> None:
+    """For whoever wants no events."""
+
+
+class Server:
+    """Serves `devices`, numbered in that order, to any number of clients at the same time.
+
+    The devices stay the caller's, who closes them after `serve` has ended. With `tell_commands` the trace gets one
+    event for each command.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        dialect: Dialect,
+        limits: Limits,
+        *,
+        cache: TensorCache | None = None,
+        trace: Trace = _ignore,
+        tell_commands: bool = False,
+    ) -> None:
+        self._node = Node(
+            seats=tuple(Seat(device) for device in devices),
+            dialect=dialect,
+            limits=limits,
+            cache=cache,
+            trace=trace,
+            tell_commands=tell_commands,
+            codec=Codec(dialect, limits),
+        )
+        self._connections = 0
+
+    @property
+    def connections(self) -> int:
+        """Conversations going on now."""
+        return self._connections
+
+    async def serve(
+        self,
+        listeners: Sequence[trio.SocketListener],
+        *,
+        task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Take connections from `listeners` until cancelled; the listeners are closed then."""
+        await trio.serve_listeners(self._take, list(listeners), task_status=task_status)
+
+    async def _take(self, stream: trio.SocketStream) -> None:
+        try:
+            endpoint = endpoint_text(*stream.socket.getpeername()[:2])
+            transport = Transport.from_stream(stream)
+        except OSError:
+            return
+        if self._connections >= self._node.limits.connections:
+            transport.close()
+            note = f"{self._connections} connections already (limits.connections)"
+            self._node.trace(ConnectionClosed(endpoint, 0, note))
+            return
+        self._connections += 1
+        try:
+            self._node.trace(await self._converse(transport, endpoint))
+        finally:
+            self._connections -= 1
+
+    async def _converse(self, transport: Transport, endpoint: str) -> TraceEvent:
+        """One whole conversation; what there is to say about its end."""
+        self._node.trace(ConnectionOpened(endpoint))
+        conversation = Conversation(self._node, transport, endpoint)
+        note = ""
+        try:
+            try:
+                await conversation.run()
+            finally:
+                transport.close()
+                conversation.close()
+        except ProtocolError as error:
+            return ConnectionRefused(endpoint, error.clause, error.detail)
+        except ComputeStopped:
+            note = "left while a graph ran"
+        except ConnectionError:
+            note = "left before its reply"
+        except trio.TooSlowError:
+            note = "silent for too long"
+        except DeviceError as error:
+            note = str(error)
+        except Exception:
+            return ConnectionFailed(endpoint, traceback.format_exc())
+        return ConnectionClosed(endpoint, conversation.commands, note)
