@@ -1,8 +1,8 @@
 """A graph that has passed every check: what a device compiles. Handles and offsets, no addresses.
 
 Struct of arrays over t tensors, in the order of the message; `nodes` indexes the n of them that must be executed, in
-execution order. Everything here is proved by graph/build.py: types known, byte sizes inside their buffers, sources present
-and of the shape and type that the op's rule asks for, no cycle, no node without memory.
+execution order. Everything here is proved by graph/build.py: types known, byte sizes inside their buffers, sources
+present and of the shape and type that the op's rule asks for, no cycle, no node without memory.
 """
 
 import attrs

@@ -1,7 +1,7 @@
 """Element types as layouts, and the strides and byte sizes that follow from them.
 
 One table for all dialects: type numbers are never reused or shifted, so a number means one layout or none. Python
-integers here; the check of a peer's graph does the same arithmetic over arrays in extents.py.
+integers here; the check of a peer's graph does the same arithmetic over arrays in placement.py.
 """
 
 from collections.abc import Sequence
