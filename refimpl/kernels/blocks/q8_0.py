@@ -13,6 +13,7 @@ __all__ = ["BLOCK", "BYTES", "dequantise", "quantise", "quants", "unpack"]
 BLOCK = 32
 BYTES = 34
 _LARGEST = np.float32(127)
+_SMALLEST = _LARGEST / np.finfo(np.float32).max
 
 
 def unpack(raw: Raw) -> tuple[Reals, NDArray[np.int32]]:
@@ -27,14 +28,15 @@ def dequantise(raw: Raw) -> Reals:
 
 
 def quants(values: Reals) -> tuple[Reals, NDArray[np.int8]]:
-    """values (n, 32) -> d (n, 1) before it is rounded to F16, q (n, 32): x * (127 / amax) in float32, rounded half to
-    even.
+    """values (n, 32) -> d (n, 1) not yet rounded to F16, q (n, 32): x * (127 / amax) in float32, rounded half to even.
 
-    A block of zeros has d = 0 and q = 0.
+    A block of zeros has d = 0 and q = 0; so has one whose 127 / amax overflows, for its d is 0 as an F16. With an
+    infinity or a NaN among the values d is one as well, and q means nothing.
     """
     amax = np.abs(values).max(axis=1, keepdims=True).astype(np.float32)
-    inverse = np.divide(_LARGEST, amax, out=np.zeros_like(amax), where=amax != 0)
-    return amax / _LARGEST, np.rint(values * inverse).astype(np.int8)
+    inverse = np.divide(_LARGEST, amax, out=np.zeros_like(amax), where=amax > _SMALLEST)
+    with np.errstate(invalid="ignore"):
+        return amax / _LARGEST, np.rint(values * inverse).astype(np.int8)
 
 
 def quantise(values: Reals) -> Raw:

@@ -61,6 +61,9 @@ def _views(rng: np.random.Generator) -> Iterator[Case]:
         gaps = normal(rng, type_, dim(10, 6), Layout(slack=3, lead=1))
         yield cpy(f"{name} rows with gaps to rows with gaps", gaps, empty(type_, dim(10, 6), Layout(slack=5, lead=2)))
         yield cpy(f"{name} into a column", normal(rng, type_, dim(11)), empty(type_, dim(1, 11), Layout(slack=4)))
+        for op in (Op.DUP, Op.CONT):
+            gaps = normal(rng, type_, dim(21, 4, 3), Layout(slack=3, lead=5))
+            yield case(op, f"{name} rows with gaps", (gaps,), empty(type_, dim(21, 4, 3)))
         flat = normal(rng, type_, dim(6, 4, 5))
         yield cpy(f"{name} another shape", flat, empty(type_, dim(10, 3, 2, 2), Layout(slack=1)))
         swapped = empty(type_, dim(7, 9), Layout(order=(1, 0, 2, 3)))

@@ -27,7 +27,7 @@ def rows(rng: np.random.Generator) -> Iterator[Case]:
 
 def _table(rng: np.random.Generator, type_: Type, ne: Extents, layout: Layout = AS_IS) -> Operand:
     if type_ == Type.I32:
-        return store(empty(type_, ne, layout), rng.integers(-(1 << 31), 1 << 31, ne[::-1]))
+        return store(empty(type_, ne, layout), rng.integers(-(1 << 30), 1 << 30, ne[::-1]))
     return normal(rng, type_, ne, layout)
 
 

@@ -50,7 +50,8 @@ def _decoded(operand: Operand) -> NDArray[Any]:
 
 def reals(operand: Operand) -> Values:
     """(ne3, ne2, ne1, ne0) in float64, dequantised; exact for every format but I64 beyond 2^53."""
-    return _decoded(operand).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        return _decoded(operand).astype(np.float64)
 
 
 def integers(operand: Operand) -> NDArray[np.int64]:
