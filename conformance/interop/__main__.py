@@ -1,6 +1,8 @@
 """Compares our programs with stock llama.cpp. Exit code 0: they agree; 1: they do not; 2: it could not be judged."""
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -8,27 +10,46 @@ from pathlib import Path
 import trio
 
 from conformance.interop.matrix import acceptable, draw, run_matrix
+from conformance.interop.model import smollm2
 from conformance.interop.processes import ProcessFailed
+from conformance.interop.stock import stock_programs
 
 __all__ = ["main"]
 
+AGREED, DIFFERED, NOT_JUDGED = 0, 1, 2
+
+
+async def _judge(quick: bool, logs: Path) -> int:
+    try:
+        cells = await run_matrix(quick, logs)
+    except ProcessFailed as failure:
+        print(failure, file=sys.stderr)
+        return NOT_JUDGED
+    print(draw(cells), flush=True)
+    tokenizers = await _compare_tokenizers()
+    return max(tokenizers, AGREED if acceptable(cells) else DIFFERED)
+
+
+async def _compare_tokenizers() -> int:
+    """Every known pre-tokenizer against stock's, on 1,000 hard strings; prints a line for each."""
+    where = {"REFIMPL_STOCK_BIN": str(await stock_programs()), "REFIMPL_SMOLLM2": str(await smollm2())}
+    command = [sys.executable, "-m", "conformance.interop.tokenizer_check"]
+    done = await trio.run_process(command, env={**os.environ, **where}, stdin=subprocess.DEVNULL, check=False)
+    return done.returncode
+
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the comparison that `argv` asks for and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m conformance.interop", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one prompt and four columns: three minutes")
+    parser.add_argument("--quick", action="store_true", help="one prompt and four ways of running it: three minutes")
     parser.add_argument("--logs", type=Path, help="folder for what the programs write (default: a temporary one)")
     args = parser.parse_args(argv)
     logs = args.logs or Path(tempfile.mkdtemp(prefix="interop-"))
     logs.mkdir(parents=True, exist_ok=True)
-    try:
-        cells = trio.run(run_matrix, args.quick, logs)
-    except ProcessFailed as failure:
-        print(failure, file=sys.stderr)
-        return 2
-    print(draw(cells))
-    good = acceptable(cells)
-    print(f"interop: {'agreed' if good else f'NOT agreed; logs in {logs}'}")
-    return 0 if good else 1
+    code = trio.run(_judge, args.quick, logs)
+    outcome = {AGREED: "agreed", DIFFERED: "NOT agreed", NOT_JUDGED: "could not be judged"}[code]
+    print(f"interop: {outcome}; logs in {logs}")
+    return code
 
 
 if __name__ == "__main__":
