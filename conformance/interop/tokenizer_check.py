@@ -1,135 +1,138 @@
 """Compare refimpl's tokenizer with stock llama.cpp's, token by token, for every pre-tokenizer name that refimpl knows.
 
-    REFIMPL_STOCK_BIN=folder-of-llama-server REFIMPL_SMOLLM2=model.gguf python -m conformance.interop.tokenizer_check
+    python -m conformance.interop.tokenizer_check [--record FILE]
 
-Both programs run as processes of their own and get the same file: the model's vocabulary under another pre-tokenizer
-name. Exit status 0: every string gave the same ids. 1: some did not; each is printed with both answers. 2: not set
-up.
+Both programs get the same file: a vocabulary under another pre-tokenizer name, first the real model's, then one that
+gives wrong cuts away (vocab_model.py). REFIMPL_STOCK_BIN and REFIMPL_SMOLLM2 name a folder of stock programs and a
+model to use instead of those in the cache.
+
+Exit status 0: every string gave the same ids; 1: some did not, and are printed with both answers; 2: it could not be
+judged. --record writes stock's ids for the second vocabulary and some of the strings: the vectors of refimpl's own
+tests.
 """
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http.client import HTTPConnection
+from itertools import islice
 from pathlib import Path
-from socket import create_server
-from time import monotonic, sleep
+
+import attrs
+import trio
 
 from conformance.interop.hard_strings import hard_strings
+from conformance.interop.model import smollm2
+from conformance.interop.processes import ProcessFailed, running_web_server
+from conformance.interop.stock import REQUIREMENT, stock_programs
 from conformance.interop.vocab_model import Vocabulary, pair_vocabulary, read_vocabulary, write_vocab_model
 
-__all__ = ["PRE_TOKENIZERS", "compare", "main", "stock_ids"]
+__all__ = ["PRE_TOKENIZERS", "Difference", "check", "main"]
 
 PRE_TOKENIZERS = ("default", "gpt-2", "smollm", "llama-bpe", "qwen2")
-START_SECONDS = 60.0
 SHOWN = 10
+RECORDED = 450
+RECORDED_LENGTH = 40
+"""characters; longer strings say little more in a vector and take much room"""
 
 
-def main() -> int:
+@attrs.frozen
+class Difference:
+    """A string that the two cut differently."""
+
+    text: str
+    stock: list[int]
+    refimpl: list[int]
+
+
+def main(argv: list[str] | None = None) -> int:
     """See the module."""
-    stock, model = os.environ.get("REFIMPL_STOCK_BIN"), os.environ.get("REFIMPL_SMOLLM2")
-    if not stock or not model:
-        print("set REFIMPL_STOCK_BIN to the folder of llama-server and REFIMPL_SMOLLM2 to a GGUF file", file=sys.stderr)
+    parser = argparse.ArgumentParser(prog="python -m conformance.interop.tokenizer_check")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write vectors instead of comparing")
+    args = parser.parse_args(argv)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if args.record:
+                trio.run(_record, args.record, Path(folder))
+                return 0
+            return 0 if trio.run(check, Path(folder)) else 1
+    except (ProcessFailed, subprocess.CalledProcessError) as failure:
+        print(failure, file=sys.stderr)
         return 2
+
+
+async def check(folder: Path) -> bool:
+    """Compare everything, print a line for each part, and say whether all agreed; `folder` is for models and logs."""
+    programs = await _programs()
+    model = os.environ.get("REFIMPL_SMOLLM2") or str(await smollm2())
     vocabularies = {"SmolLM2": read_vocabulary(model), "pairs": pair_vocabulary()}
-    failed = [
-        (name, pre)
-        for name, vocabulary in vocabularies.items()
-        for pre in PRE_TOKENIZERS
-        if not _agree(Path(stock), name, vocabulary, pre)
-    ]
-    return 1 if failed else 0
-
-
-def _agree(stock: Path, name: str, vocabulary: Vocabulary, pre: str) -> bool:
-    """Compare on all strings, print the outcome, and say whether there was no difference."""
     strings = hard_strings()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "vocabulary.gguf"
-        write_vocab_model(vocabulary, pre, path)
-        differences = compare(stock, path, strings)
-    print(f"{name}, {pre}: {len(strings) - len(differences)} of {len(strings)} strings alike")
-    for text, theirs, ours in differences[:SHOWN]:
-        print(f"  {text!r}\n    stock   {theirs}\n    refimpl {ours}")
-    return not differences
+    alike = True
+    for name, vocabulary in vocabularies.items():
+        for pre in PRE_TOKENIZERS:
+            path = _write(vocabulary, pre, folder)
+            theirs = await _stock_ids(programs, path, strings)
+            differences = list(_differences(strings, theirs, await _refimpl_ids(path, strings)))
+            print(f"{name}, {pre}: {len(strings) - len(differences)} of {len(strings)} strings alike", flush=True)
+            for found in differences[:SHOWN]:
+                print(f"  {found.text!r}\n    stock   {found.stock}\n    refimpl {found.refimpl}")
+            alike = alike and not differences
+    return alike
 
 
-def compare(stock: Path, model: Path, strings: Sequence[str]) -> list[tuple[str, list[int], list[int]]]:
-    """Strings on which the two differ, with stock's ids and refimpl's."""
-    theirs = stock_ids(stock, model, strings)
-    ours = _refimpl_ids(model, strings)
-    return [case for case in zip(strings, theirs, ours, strict=True) if case[1] != case[2]]
+async def _record(target: Path, folder: Path) -> None:
+    programs, vocabulary = await _programs(), pair_vocabulary()
+    strings = list(islice((text for text in hard_strings() if len(text) <= RECORDED_LENGTH), RECORDED))
+    ids = {pre: await _stock_ids(programs, _write(vocabulary, pre, folder), strings) for pre in PRE_TOKENIZERS}
+    source = f"llama-server of {REQUIREMENT}, /tokenize, add_special false, parse_special true"
+    lines = [json.dumps({"source": source, "vocabulary": "pairs", "pre": list(PRE_TOKENIZERS)})]
+    lines += [json.dumps([text, *(ids[pre][i] for pre in PRE_TOKENIZERS)]) for i, text in enumerate(strings)]
+    target.write_text("\n".join(lines) + "\n")
 
 
-def _refimpl_ids(model: Path, strings: Sequence[str]) -> list[list[int]]:
+async def _programs() -> Path:
+    chosen = os.environ.get("REFIMPL_STOCK_BIN")
+    return Path(chosen) if chosen else await stock_programs()
+
+
+def _write(vocabulary: Vocabulary, pre: str, folder: Path) -> Path:
+    path = folder / "vocabulary.gguf"
+    write_vocab_model(vocabulary, pre, path)
+    return path
+
+
+def _differences(
+    strings: Sequence[str], stock: Sequence[list[int]], refimpl: Sequence[list[int]]
+) -> Iterator[Difference]:
+    for text, theirs, ours in zip(strings, stock, refimpl, strict=True):
+        if theirs != ours:
+            yield Difference(text, theirs, ours)
+
+
+async def _refimpl_ids(model: Path, strings: Sequence[str]) -> list[list[int]]:
     command = [sys.executable, "-m", "refimpl.model.tokenize_lines", str(model)]
     lines = "".join(json.dumps(text) + "\n" for text in strings)
-    result = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    done = await trio.run_process(command, stdin=lines.encode(), capture_stdout=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def stock_ids(stock: Path, model: Path, strings: Sequence[str]) -> list[list[int]]:
-    """Ids that llama-server gives each string, without begin and end tokens, control tokens recognised."""
-    with _llama_server(stock, model) as connection:
-        return [_ask(connection, text) for text in strings]
+async def _stock_ids(programs: Path, model: Path, strings: Sequence[str]) -> list[list[int]]:
+    command = [str(programs / "llama-server"), "-m", str(model), "--no-warmup", "-np", "1", "-c", "64"]
+    async with running_web_server(command, model.with_suffix(".log")) as url:
+        return await trio.to_thread.run_sync(lambda: [_ask(url, text) for text in strings])
 
 
-def _ask(connection: HTTPConnection, text: str) -> list[int]:
-    body = json.dumps({"content": text, "add_special": False, "parse_special": True})
-    connection.request("POST", "/tokenize", body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    content = answer.read()
-    if answer.status != 200:
-        raise RuntimeError(f"llama-server answered {answer.status} to {text!r}: {content!r}")
-    tokens: list[int] = json.loads(content)["tokens"]
+def _ask(url: str, text: str) -> list[int]:
+    body = json.dumps({"content": text, "add_special": False, "parse_special": True}).encode()
+    request = urllib.request.Request(f"{url}/tokenize", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        tokens: list[int] = json.load(answer)["tokens"]
     return tokens
 
 
-@contextmanager
-def _llama_server(stock: Path, model: Path) -> Iterator[HTTPConnection]:
-    with create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [
-        str(stock / "llama-server"),
-        "-m",
-        str(model),
-        "--port",
-        str(port),
-        "--no-warmup",
-        "-np",
-        "1",
-        "-c",
-        "64",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    connection = HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
-    try:
-        _await_health(process, connection)
-        yield connection
-    finally:
-        connection.close()
-        process.terminate()
-        process.wait()
-
-
-def _await_health(process: subprocess.Popen[bytes], connection: HTTPConnection) -> None:
-    end = monotonic() + START_SECONDS
-    while monotonic() < end and process.poll() is None:
-        try:
-            connection.request("GET", "/health")
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status == 200:
-                return
-        except OSError:
-            connection.close()
-        sleep(0.1)
-    raise RuntimeError(f"llama-server is not ready after {START_SECONDS} s, or ended with status {process.poll()}")
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())
