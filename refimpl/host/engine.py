@@ -11,11 +11,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.host.embedding import embed
 from refimpl.host.stage import LoadedStage, Span
+from refimpl.kernels.blocks.registry import FORMATS
 from refimpl.model.gguf_file import WeightTensor
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "embed"]
 
 
 @attrs.define(eq=False)
@@ -57,3 +57,12 @@ class Engine:
             hidden = await stage.run(hidden, span)
         self.n_past += len(tokens)
         return hidden
+
+
+def embed(weight: WeightTensor, tokens: Sequence[int]) -> NDArray[np.float32]:
+    """weight (n_vocab, n_embd) packed [tokens (n,)] -> (n, n_embd); only the rows asked for are decoded."""
+    kind = FORMATS[weight.type]
+    n_embd, n_vocab = weight.ne[:2]
+    packed = weight.data.reshape(n_vocab, -1)[np.asarray(tokens, np.int64)]
+    decoded = kind.decode(packed.reshape(-1, kind.bytes))
+    return np.ascontiguousarray(decoded, np.float32).reshape(len(tokens), n_embd)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from refimpl.graph.define import GraphBuilder, Tensor
 from refimpl.host.backends.packing import aligned, pack
-from refimpl.host.backends.protocol import Backend, Block, Work, byte_record, tensor_record
+from refimpl.host.backends.protocol import MIB, Backend, Block, Work, byte_record, tensor_record
 from refimpl.host.plan import Stage
 from refimpl.model import batch
 from refimpl.model.attention import CacheShape
@@ -84,6 +84,11 @@ class LoadedStage:
         self._fill(prepared.inputs, hidden, span)
         output = await self.backend.step(prepared.work, prepared.buffer)
         return np.frombuffer(output, np.float32).reshape(-1, prepared.width)
+
+    def memory_words(self) -> str:
+        """What the stage holds, for a person."""
+        weights = sum(weight.nbytes for weight, _ in self.weights.values())
+        return f"{weights / MIB:.2f} MiB of weights, {self.scratch.size / MIB:.2f} MiB for computing"
 
     def _shape(self, span: Span, rows: int) -> GraphShape:
         n_kv = batch.attended_cells(span.start + span.count, self.cache.n_ctx)

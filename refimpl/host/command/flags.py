@@ -13,8 +13,10 @@ from typing import Any, NoReturn
 import attrs
 
 from refimpl.errors import UsageError
-from refimpl.host.escapes import unescape
-from refimpl.host.options import ALL_LAYERS, FlashAttention, Options, SamplingOptions
+from refimpl.host.command.escapes import unescape
+from refimpl.host.command.options import ALL_LAYERS, FlashAttention, Options
+from refimpl.model.sampler import SamplerParams
+from refimpl.service.client import parse_endpoint
 
 __all__ = ["FLAGS", "Flag", "parse"]
 
@@ -95,9 +97,10 @@ def _flash(text: str) -> FlashAttention:
 
 
 def _endpoint(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isdecimal() and 0 < int(port) < 1 << 16):
-        raise argparse.ArgumentTypeError(f"'{text}' is not host:port")
+    try:
+        parse_endpoint(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text
 
 
@@ -221,10 +224,10 @@ def parse(argv: Sequence[str]) -> Options:
     """Options of a command line without its program name. Raises UsageError; `-h` prints and raises SystemExit."""
     found = vars(_parser().parse_args(_joined(argv)))
     found.pop("no_conversation", None)
-    sampling = {field.name: found.pop(field.name) for field in attrs.fields(SamplingOptions) if field.name in found}
+    sampling = {field.name: found.pop(field.name) for field in attrs.fields(SamplerParams) if field.name in found}
     if found.get("escape", True) and "prompt" in found:
         found["prompt"] = unescape(found["prompt"])
-    return Options(sampling=SamplingOptions(**sampling), **found)
+    return Options(sampling=SamplerParams(**sampling), **found)
 
 
 def _joined(argv: Sequence[str]) -> list[str]:

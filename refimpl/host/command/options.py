@@ -8,8 +8,9 @@ from enum import Enum
 import attrs
 
 from refimpl.errors import UsageError
+from refimpl.model.sampler import SamplerParams
 
-__all__ = ["ALL_LAYERS", "NO_LIMIT", "UNTIL_FULL", "FlashAttention", "Options", "SamplingOptions"]
+__all__ = ["ALL_LAYERS", "NO_LIMIT", "UNTIL_FULL", "FlashAttention", "Options"]
 
 NO_LIMIT = -1
 """-n: until the text ends by itself or the context is full"""
@@ -29,22 +30,6 @@ class FlashAttention(Enum):
     @property
     def enabled(self) -> bool:
         return self is not FlashAttention.OFF
-
-
-@attrs.frozen(kw_only=True)
-class SamplingOptions:
-    """How the next token is chosen from the logits."""
-
-    temp: float = 0.8
-    """0 or less: always the likeliest token"""
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    repeat_penalty: float = 1.0
-    repeat_last_n: int = 64
-    seed: int = -1
-    """-1: a new one for every run"""
-    ignore_eos: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +55,11 @@ class Options:
     devices: tuple[str, ...] | None = None
     """names in the order of use, empty for none, None for all"""
     flash: FlashAttention = FlashAttention.AUTO
-    sampling: SamplingOptions = SamplingOptions()
+    sampling: SamplerParams = attrs.field(factory=SamplerParams)
+    seed: int = -1
+    """of the choice between tokens; -1: a new one for every run"""
+    ignore_eos: bool = False
+    """tokens that end a text are never chosen"""
     escape: bool = True
     """the prompt's backslash escapes are read"""
     list_devices: bool = False

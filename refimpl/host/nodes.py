@@ -1,0 +1,57 @@
+"""The devices of all nodes under one numbering: RPC0, RPC1, ... by --rpc, then by each node's own order."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import attrs
+
+from refimpl.errors import UsageError
+from refimpl.host.backends.protocol import MIB
+from refimpl.service.client import RemoteDevice, RemoteNode, connect
+
+__all__ = ["NodeDevice", "choose", "connect_all", "device_lines"]
+
+VERSION = "7.0.0"
+"""protocol that the main host speaks"""
+
+
+@attrs.frozen(eq=False)
+class NodeDevice:
+    """One device of a node, by the name that -dev uses."""
+
+    name: str
+    node: RemoteNode
+    device: RemoteDevice
+
+    @property
+    def place(self) -> str:
+        """The node's endpoint, and the device's number there if it has several."""
+        several = len(self.node.devices) > 1
+        return f"{self.node.endpoint}#{self.device.index}" if several else self.node.endpoint
+
+
+async def connect_all(stack: AsyncExitStack, endpoints: Sequence[str]) -> tuple[NodeDevice, ...]:
+    """Connect to every endpoint, until `stack` closes. Raises NodeUnreachable, VersionMismatch and other NodeErrors."""
+    nodes = [await stack.enter_async_context(connect(endpoint, dialect=VERSION)) for endpoint in endpoints]
+    pairs = [(node, device) for node in nodes for device in node.devices]
+    return tuple(NodeDevice(f"RPC{number}", node, device) for number, (node, device) in enumerate(pairs))
+
+
+def choose(devices: Sequence[NodeDevice], names: Sequence[str] | None) -> tuple[NodeDevice, ...]:
+    """The devices that -dev names, in its order; all of them without it. Raises UsageError."""
+    if names is None:
+        return tuple(devices)
+    known = {device.name: device for device in devices}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"-dev: there is no device {name}; known: {', '.join(known) or 'none, give --rpc'}")
+    return tuple(known[name] for name in names)
+
+
+async def device_lines(devices: Sequence[NodeDevice]) -> list[str]:
+    """What --list-devices prints, worded as llama.cpp does."""
+    lines = ["Available devices:"]
+    for device in devices:
+        free, total = await device.device.memory()
+        lines.append(f"  {device.name}: {device.place} ({total // MIB} MiB, {free // MIB} MiB free)")
+    return lines if devices else [*lines, "  (none)"]
