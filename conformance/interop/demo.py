@@ -1,4 +1,4 @@
-"""SmolLM2-135M speaks across two servers on loopback: fetches the model, starts them, runs the main host, stops them."""
+"""SmolLM2-135M speaks across two servers on loopback: fetch the model, start them, run the main host, stop them."""
 
 import shlex
 import subprocess

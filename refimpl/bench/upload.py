@@ -24,7 +24,7 @@ async def upload_seconds(endpoint: str, dialect: str, sizes: tuple[int, ...]) ->
         for size in sizes:
             await node.set_tensor(_bytes_at(buffer.handle, address, size), memoryview(data)[:size])
             address += size
-        await node.devices[0].memory()
+        await node.barrier()
         return time.perf_counter() - begin
 
 
