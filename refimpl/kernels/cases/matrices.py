@@ -41,7 +41,8 @@ def _sizes(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     sizes = [(64, 17, n) for n in (1, 2, 7, 8, 32, 33)]
     sizes += [(k, 35, n) for k in (32, 96, 576, 1536) for n in (1, 7)]
     sizes += [(96, m, n) for m in (1, 3, 16, 64) for n in (1, 9)]
-    sizes += [(576, 192, 1), (576, 192, 33), (64, 17, 0), (64, 0, 3)]
+    sizes += [(k, m, 33) for k, m in ((96, 1), (96, 15), (32, 16), (160, 33), (1536, 50), (576, 192))]
+    sizes += [(576, 192, 1), (64, 17, 0), (64, 0, 3)]
     if FORMATS[type_].block == 1:
         sizes += [(k, 5, n) for k in (1, 5, 33) for n in (1, 3)]
     for k, m, n in sizes:

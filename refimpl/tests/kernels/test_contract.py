@@ -124,7 +124,7 @@ def wrong_with_many_threads(made: Case, threads: int) -> None:
 
 
 def violations(backend: Wrong, op: Op, threads: int = 1) -> int:
-    """In how many cases of `op` the contract stops `backend`; a mistake may also run the oracle inside it out of bounds."""
+    """In how many cases of `op` the contract stops `backend`; a mistake may also run its oracle out of bounds."""
     stopped = 0
     for made in cases_of(op):
         try:
