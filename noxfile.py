@@ -44,8 +44,8 @@ def workshop(session: nox.Session) -> str:
     if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
         with stage(session, "making the workshop environment"):
             session.run(sys.executable, "-m", "venv", "--clear", str(WORKSHOP), external=True)
-            session.run(str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1", external=True)
-            session.run(str(python), "-m", "pip", "install", "--quiet", "-e", ".", "--group", "dev", external=True)
+            session.run(str(python), "-m", "pip", "install", "-qq", "--upgrade", "pip>=25.1", external=True)
+            session.run(str(python), "-m", "pip", "install", "-qq", "-e", ".", "--group", "dev", external=True)
         stamp.write_text(wanted)
     return str(python)
 
@@ -61,12 +61,26 @@ def ask(session: nox.Session, *command: str, name: str = "", env: dict[str, str]
 @nox.session
 def check(session: nox.Session) -> None:
     """Is it clean? ruff, mypy --strict, the import arrows, the specification's cross-checks."""
-    ask(session, "ruff", "check", ".")
-    ask(session, "ruff", "format", "--check", ".")
-    ask(session, "mypy")
-    ask(session, "lint-imports", "--no-cache")
-    ask(session, "python", "-m", "spec.check")
-    ask(session, "python", "-m", "spec.render", "--check")
+    questions = (
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("lint-imports", "--no-cache"),
+        ("python", "-m", "spec.check"),
+        ("python", "-m", "spec.render", "--check"),
+    )
+    failed = [" ".join(question) for question in questions if not answered(session, *question)]
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
+
+
+def answered(session: nox.Session, *command: str) -> bool:
+    """Ask, and say whether it went well, so that one failure does not hide the next."""
+    try:
+        ask(session, *command)
+    except nox.command.CommandFailed:
+        return False
+    return True
 
 
 @nox.session
@@ -103,7 +117,7 @@ def wheel(session: nox.Session) -> None:
     empty = ROOT / ".nox" / "empty"
     with stage(session, "installing it in an empty environment"):
         session.run(sys.executable, "-m", "venv", "--clear", str(empty), external=True)
-        session.run(str(empty / "bin" / "pip"), "install", "--quiet", str(built), external=True)
+        session.run(str(empty / "bin" / "pip"), "install", "-qq", str(built), external=True)
     judge = (ROOT / "refimpl" / "tests" / "project" / "installed.py").read_text()
     with stage(session, "looking at it from outside"), session.chdir(session.create_tmp()):
         session.run(str(empty / "bin" / "python"), "-I", "-c", judge, external=True)
