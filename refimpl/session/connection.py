@@ -8,6 +8,7 @@ Rules:
 - Small messages are parsed from one buffer. Bulk bytes are not: after PayloadExpected the caller takes what is buffered
   with `take_payload`, fills the rest itself and reports each piece with `payload_received`; only then do events go on.
 - A violation ends the connection: the error is raised, and raised again by every later call that looks for an event.
+- Requests that came before the end of the stream or before a violation may still be answered.
 - The caller is trusted: its mistakes are ValueError and RuntimeError, never ProtocolError.
 
     while (event := connection.next_event()) is not NEED_DATA: ...
@@ -186,7 +187,7 @@ class Connection:
         if not self.codec.answers(request, reply):
             raise RuntimeError(f"{reply} does not answer {request}")
         encoded = self.codec.encode_reply(reply)
-        self._answered()
+        self._unanswered.popleft()
         return encoded
 
     def _enter(self, phase: Phase) -> None:
@@ -199,20 +200,11 @@ class Connection:
         """PhaseError if `command`, one of the dialect's, may not be sent now."""
         if command not in self._legal:
             check(self._transitions, self.phase, Command(command))
-        if self.phase is Phase.GREETING and self._unanswered:
-            raise PhaseError("PHASE-1", f"{Command(command).name} before HELLO has been answered")
 
     def _accept(self, request: Request) -> None:
+        """Await the reply to `request`, if it has one, and go where the table says."""
         if self.codec.has_reply(request):
             self._unanswered.append(request)
-        else:
-            self._step(request)
-
-    def _answered(self) -> None:
-        self._step(self._unanswered.popleft())
-
-    def _step(self, request: Request) -> None:
-        """Go where `request`, now done with, leads."""
         after = self._legal[request.command]
         if after is not self.phase:
             self._enter(after)
@@ -276,7 +268,7 @@ class Connection:
             return self._starved()
         self._declared = None
         reply = self.codec.decode_reply(self._unanswered[0], self._take(needed))
-        self._answered()
+        self._unanswered.popleft()
         if isinstance(reply, TensorData):
             self._payload_left = size
             return PayloadExpected(reply, size)

@@ -1,13 +1,13 @@
 """When a command is legal: a pure table per dialect, from which tests and diagrams are made.
 
-    GREETING --HELLO and its reply--> OPEN --every command but HELLO--> OPEN
+    GREETING --HELLO--> OPEN --every command but HELLO--> OPEN
     any --end of stream or violation--> CLOSED
 
 Rules:
 - The table is that of spec/data/commands.toml (`phase` and `next`); what is not in it is a violation (PHASE-1 to
   PHASE-3).
-- A command that is answered takes a connection to its next phase when the reply passes, not before: until HELLO is
-  answered nothing else may be sent, and a second HELLO is refused in every phase.
+- The step is taken when the command passes, not when its reply does: a client need not wait for replies (FRAME-10), and
+  the reply to HELLO is the first in any case, because replies keep the order of requests.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ CLAUSES: Mapping[Phase, str] = {Phase.GREETING: "PHASE-1", Phase.OPEN: "PHASE-2"
 
 
 def transitions(dialect: Dialect) -> dict[tuple[Phase, Command], Phase]:
-    """(phase, command) > phase after the command and its reply, for every legal pair."""
+    """(phase, command) > phase after the command, for every legal pair."""
     return {(Phase(phase), Command[command]): Phase(after) for (phase, command), after in dialect.transitions().items()}
 
 

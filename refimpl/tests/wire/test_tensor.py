@@ -1,0 +1,40 @@
+"""The tensor record's dtype is the struct of the specification."""
+
+import numpy as np
+import pytest
+
+from refimpl.wire import tensor
+from refimpl.wire.tensor import RPC_TENSOR
+from spec.load import load
+
+KINDS = {"u32": "<u4", "u64": "<u8", "i32": "<i4"}
+RECORDS = [load().dialect(version).structs["rpc_tensor"] for version in load().versions]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=load().versions)
+def test_dtype_has_the_fields_of_the_spec_in_its_order_and_places(record):
+    assert RPC_TENSOR.itemsize == record.size
+    assert RPC_TENSOR.names == tuple(field.name for field in record.fields)
+    for field in record.fields:
+        dtype, offset = RPC_TENSOR.fields[field.name][:2]
+        assert offset == field.offset, field.name
+        assert dtype.itemsize == field.size, field.name
+        if field.type == "char":
+            assert dtype == np.dtype(f"S{field.count}")
+        else:
+            assert dtype.base == np.dtype(KINDS[field.type]), field.name
+            assert dtype.shape == ((field.count,) if field.count > 1 else ()), field.name
+
+
+@pytest.mark.parametrize("version", load().versions)
+def test_counts_are_the_constants_of_the_spec(version):
+    dialect = load().dialect(version)
+    assert dialect.constant("MAX_DIMS") == tensor.GGML_MAX_DIMS
+    assert dialect.constant("MAX_SRC") == tensor.GGML_MAX_SRC
+    assert dialect.constant("MAX_OP_PARAMS") == tensor.GGML_MAX_OP_PARAMS * 4
+    assert dialect.constant("MAX_NAME") == tensor.GGML_MAX_NAME
+
+
+def test_a_name_that_ends_in_nul_keeps_all_its_bytes_in_the_record():
+    raw = bytes(range(1, 9)) * 37
+    assert np.frombuffer(raw, RPC_TENSOR)[0].tobytes() == raw
