@@ -1,0 +1,140 @@
+"""refimpl-server: serve this machine's devices to llama.cpp and to refimpl-cli.
+
+Flags, defaults and the banner are those of llama.cpp's ggml-rpc-server. Standard output carries the banner, standard
+error all that happens later. Environment: LLAMA_CACHE moves the tensor cache of -c, GGML_RPC_DEBUG=1 logs every
+command. SIGINT and SIGTERM stop running graphs and end it with exit code 0. A flag or host that cannot be used is one
+line on standard error and exit code 2, a port that is taken exit code 1.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from importlib import metadata
+from typing import NoReturn
+
+import attrs
+import trio
+
+from refimpl.cli.banner import banner, exposure_warning
+from refimpl.cli.report import report
+from refimpl.device.protocol import Device
+from refimpl.errors import RefimplError, UsageError
+from refimpl.limits import Limits
+from refimpl.service.cache import TensorCache, default_folder
+from refimpl.service.server import Server
+from spec.dialect import Dialect
+from spec.load import load
+
+__all__ = ["DEVICES", "main"]
+
+PROGRAM = "refimpl-server"
+DIALECT = "7.0.0"
+FAILED = 1
+MISUSED = 2
+
+
+def _cpu(threads: int) -> Device:
+    # Imported only here: it loads the compiler.
+    from refimpl.device.cpu import CpuDevice
+
+    return CpuDevice(threads)
+
+
+DEVICES: dict[str, Callable[[int], Device]] = {"CPU": _cpu}
+"""devices of this machine by name; each is made from the number of threads"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see --help)")
+
+
+@attrs.frozen
+class Options:
+    """The command line, checked."""
+
+    host: str
+    port: int
+    """0 lets the system choose; the banner tells the choice"""
+    devices: tuple[str, ...]
+    threads: int
+    cache: bool
+
+
+def _parser() -> argparse.ArgumentParser:
+    half = max(1, (os.cpu_count() or 1) // 2)
+    every = ",".join(DEVICES)
+    version = f"{PROGRAM} {metadata.version('ggml-rpc-refimpl')} (protocol {DIALECT})"
+    parser = _Parser(prog=PROGRAM, description="Serve this machine's devices over ggml RPC.", allow_abbrev=False)
+    add = parser.add_argument
+    add("-t", "--threads", type=int, default=half, metavar="N", help="threads of the CPU device (default: %(default)s)")
+    add("-d", "--device", default=every, metavar="DEV1,DEV2", help="devices to serve (default: %(default)s)")
+    add("-H", "--host", default="127.0.0.1", metavar="HOST", help="host or address to bind (default: %(default)s)")
+    add("-p", "--port", type=int, default=50052, metavar="PORT", help="port to bind (default: %(default)s)")
+    add("-c", "--cache", action="store_true", help="keep large tensors on disk, so that they travel once")
+    add("--version", action="version", version=version, help="show the version and exit")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """The options of a command line; raises UsageError for what cannot be used."""
+    given = _parser().parse_args(argv)
+    devices = tuple(given.device.split(","))
+    for name in devices:
+        if name not in DEVICES:
+            raise UsageError(f"unknown device {name!r}; available: {', '.join(DEVICES)}")
+    if not 0 <= given.port < 1 << 16:
+        raise UsageError(f"-p {given.port}: a port is a number from 0 to 65535")
+    if given.threads < 1:
+        raise UsageError(f"-t {given.threads}: at least one thread is needed")
+    return Options(host=given.host, port=given.port, devices=devices, threads=given.threads, cache=given.cache)
+
+
+async def _listen(options: Options) -> list[trio.SocketListener]:
+    """Listeners on every address of the host; UsageError for an unknown host, OSError for a port not to be had."""
+    try:
+        return await trio.open_tcp_listeners(options.port, host=options.host)
+    except trio.socket.gaierror as error:
+        raise UsageError(f"-H {options.host}: {error.strerror}") from error
+
+
+async def _serve(options: Options, dialect: Dialect) -> None:
+    listeners = await _listen(options)
+    with ExitStack() as stack:
+        devices = [stack.enter_context(closing(DEVICES[name](options.threads))) for name in options.devices]
+        cache = TensorCache(default_folder(os.environ)) if options.cache else None
+        debug = os.environ.get("GGML_RPC_DEBUG", "") not in ("", "0")
+        server = Server(devices, dialect, Limits(), cache=cache, trace=report, tell_commands=debug)
+        async with trio.open_nursery() as nursery:
+            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                await nursery.start(server.serve, listeners)
+                ports = [listener.socket.getsockname()[1] for listener in listeners]
+                print(banner(dialect.version, options.host, ports, cache, devices), flush=True)
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
+                    break
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the server until it is told to end; the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        if warning := exposure_warning(options.host):
+            print(warning, file=sys.stderr, flush=True)
+        trio.run(_serve, options, load().dialect(DIALECT))
+    except UsageError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return MISUSED
+    except (OSError, RefimplError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
