@@ -19,7 +19,7 @@ F32, F16 = Type.F32, Type.F16
 
 
 @attrs.frozen(kw_only=True)
-class Sizes:
+class _Sizes:
     """Extents of one attention."""
 
     d: int = 64
@@ -37,18 +37,18 @@ class Sizes:
         return shape if self.batch == 1 else f"{shape}, batch {self.batch}"
 
 
-def queries(rng: np.random.Generator, s: Sizes) -> Operand:
+def _queries(rng: np.random.Generator, s: _Sizes) -> Operand:
     """(d, tokens, heads, batch), permuted from (d, heads, tokens, batch) as a graph has it."""
     return permuted(normal(rng, F32, dim(s.d, s.heads, s.tokens, s.batch)), (0, 2, 1, 3))
 
 
-def cached(rng: np.random.Generator, type_: Type, s: Sizes, width: int) -> Operand:
+def _cached(rng: np.random.Generator, type_: Type, s: _Sizes, width: int) -> Operand:
     """(width, keys, key_heads, batch): the first cells of a cache in which the heads of one cell lie together."""
     cache = permuted(normal(rng, type_, dim(width, s.key_heads, s.cells, s.batch)), (0, 2, 1, 3))
     return attrs.evolve(cache, ne=dim(width, s.keys, s.key_heads, s.batch))
 
 
-def attend(label: str, s: Sizes, srcs: tuple[Operand | None, ...], **words: float) -> Case:
+def _attend(label: str, s: _Sizes, srcs: tuple[Operand | None, ...], **words: float) -> Case:
     """The case, scaled by 1 / sqrt(d); `words` may give max_bias and softcap."""
     params = {
         0: float(s.d**-0.5),
@@ -69,77 +69,77 @@ def attention(rng: np.random.Generator) -> Iterator[Case]:
         yield from _layouts(rng, type_)
 
 
-def _sources(rng: np.random.Generator, type_: Type, s: Sizes) -> tuple[Operand, Operand, Operand]:
-    return queries(rng, s), cached(rng, type_, s, s.d), cached(rng, type_, s, s.dv)
+def _sources(rng: np.random.Generator, type_: Type, s: _Sizes) -> tuple[Operand, Operand, Operand]:
+    return _queries(rng, s), _cached(rng, type_, s, s.d), _cached(rng, type_, s, s.dv)
 
 
-def _mask(rng: np.random.Generator, s: Sizes) -> Operand:
+def _mask(rng: np.random.Generator, s: _Sizes) -> Operand:
     return masked(rng, F16, dim(s.keys, s.tokens), Layout())
 
 
 def _lengths(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     for tokens in (1, 3, 8, 33):
         for keys in (1, 5, 32, 256, 300):
-            s = Sizes(tokens=tokens, keys=keys)
-            yield attend(f"{type_.name} masked", s, (*_sources(rng, type_, s), _mask(rng, s)))
-        s = Sizes(tokens=tokens, keys=40)
-        yield attend(f"{type_.name} unmasked", s, _sources(rng, type_, s))
-    s = Sizes(tokens=0)
-    yield attend(f"{type_.name} no tokens", s, _sources(rng, type_, s))
+            s = _Sizes(tokens=tokens, keys=keys)
+            yield _attend(f"{type_.name} masked", s, (*_sources(rng, type_, s), _mask(rng, s)))
+        s = _Sizes(tokens=tokens, keys=40)
+        yield _attend(f"{type_.name} unmasked", s, _sources(rng, type_, s))
+    s = _Sizes(tokens=0)
+    yield _attend(f"{type_.name} no tokens", s, _sources(rng, type_, s))
 
 
 def _shapes(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     for d, dv in ((32, 32), (64, 64), (80, 80), (128, 128), (128, 64), (32, 80)):
         for tokens in (1, 4):
-            s = Sizes(d=d, dv=dv, tokens=tokens, keys=48)
-            yield attend(type_.name, s, (*_sources(rng, type_, s), _mask(rng, s)))
+            s = _Sizes(d=d, dv=dv, tokens=tokens, keys=48)
+            yield _attend(type_.name, s, (*_sources(rng, type_, s), _mask(rng, s)))
     for heads, key_heads in ((1, 1), (4, 4), (8, 1), (32, 4)):
-        s = Sizes(heads=heads, key_heads=key_heads, tokens=2, keys=33)
-        yield attend(type_.name, s, (*_sources(rng, type_, s), _mask(rng, s)))
-    s = Sizes(d=96, dv=64, tokens=3, keys=20)
-    key = cached(rng, type_, s, s.d)
-    yield attend(
-        f"{type_.name} values are a part of the keys", s, (queries(rng, s), key, attrs.evolve(key, ne=dim(64, 20, 3)))
+        s = _Sizes(heads=heads, key_heads=key_heads, tokens=2, keys=33)
+        yield _attend(type_.name, s, (*_sources(rng, type_, s), _mask(rng, s)))
+    s = _Sizes(d=96, dv=64, tokens=3, keys=20)
+    key = _cached(rng, type_, s, s.d)
+    yield _attend(
+        f"{type_.name} values are a part of the keys", s, (_queries(rng, s), key, attrs.evolve(key, ne=dim(64, 20, 3)))
     )
 
 
 def _masks(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     for tokens, hidden in ((1, (0,)), (8, (0, 3, 7)), (33, (5,))):
-        s = Sizes(tokens=tokens, keys=64)
+        s = _Sizes(tokens=tokens, keys=64)
         values = rng.standard_normal((1, 1, tokens, 64))
         values[0, 0, list(hidden)] = -np.inf
         mask = store(empty(F16, dim(64, tokens)), values)
-        yield attend(f"{type_.name} fully masked tokens", s, (*_sources(rng, type_, s), mask))
-    s = Sizes(tokens=8, keys=256)
+        yield _attend(f"{type_.name} fully masked tokens", s, (*_sources(rng, type_, s), mask))
+    s = _Sizes(tokens=8, keys=256)
     causal = np.where(np.arange(256) <= 100 + np.arange(8)[:, None], 0.0, -np.inf)[None, None]
-    yield attend(f"{type_.name} causal", s, (*_sources(rng, type_, s), store(empty(F16, dim(256, 8)), causal)))
-    s = Sizes(tokens=5, keys=40, batch=2)
+    yield _attend(f"{type_.name} causal", s, (*_sources(rng, type_, s), store(empty(F16, dim(256, 8)), causal)))
+    s = _Sizes(tokens=5, keys=40, batch=2)
     for label, ne in (
         ("padded rows", dim(40, 64)),
         ("one per sequence", dim(40, 5, 1, 2)),
         ("one per head", dim(40, 5, 9)),
     ):
-        yield attend(f"{type_.name} mask, {label}", s, (*_sources(rng, type_, s), masked(rng, F16, ne, Layout())))
+        yield _attend(f"{type_.name} mask, {label}", s, (*_sources(rng, type_, s), masked(rng, F16, ne, Layout())))
     gaps = masked(rng, F16, dim(40, 5), Layout(slack=24, lead=2))
-    yield attend(f"{type_.name} mask with gaps", s, (*_sources(rng, type_, s), gaps))
-    yield attend(f"{type_.name} ALiBi", s, (*_sources(rng, type_, s), _mask(rng, s)), max_bias=8)
-    yield attend(f"{type_.name} soft cap", s, (*_sources(rng, type_, s), _mask(rng, s)), softcap=2)
-    yield attend(f"{type_.name} sinks", s, (*_sources(rng, type_, s), _mask(rng, s), normal(rng, F32, dim(9))))
+    yield _attend(f"{type_.name} mask with gaps", s, (*_sources(rng, type_, s), gaps))
+    yield _attend(f"{type_.name} ALiBi", s, (*_sources(rng, type_, s), _mask(rng, s)), max_bias=8)
+    yield _attend(f"{type_.name} soft cap", s, (*_sources(rng, type_, s), _mask(rng, s)), softcap=2)
+    yield _attend(f"{type_.name} sinks", s, (*_sources(rng, type_, s), _mask(rng, s), normal(rng, F32, dim(9))))
 
 
 def _layouts(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     for tokens in (1, 7):
-        s = Sizes(tokens=tokens, keys=37)
+        s = _Sizes(tokens=tokens, keys=37)
         packed = (
             normal(rng, F32, dim(64, tokens, 9)),
             normal(rng, type_, dim(64, 37, 3)),
             normal(rng, type_, dim(64, 37, 3)),
         )
-        yield attend(f"{type_.name} packed", s, (*packed, _mask(rng, s)))
+        yield _attend(f"{type_.name} packed", s, (*packed, _mask(rng, s)))
         gaps = Layout(slack=16, lead=1)
         loose = (
             normal(rng, F32, dim(64, tokens, 9), gaps),
             normal(rng, type_, dim(64, 37, 3), gaps),
             normal(rng, type_, dim(64, 37, 3), gaps),
         )
-        yield attend(f"{type_.name} rows with gaps", s, (*loose, _mask(rng, s)))
+        yield _attend(f"{type_.name} rows with gaps", s, (*loose, _mask(rng, s)))

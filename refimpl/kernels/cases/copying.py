@@ -19,7 +19,7 @@ EDGES = (
 """what tells rounding to the nearest F16, ties to even, from its imitations: overflow, subnormals, ties up and down"""
 
 
-def cpy(label: str, src: Operand, dst: Operand) -> Case:
+def _cpy(label: str, src: Operand, dst: Operand) -> Case:
     """CPY names its destination twice: as src1 and as dst, which is a view of it."""
     return case(Op.CPY, label, (src, dst), dst)
 
@@ -36,10 +36,10 @@ def _conversions(rng: np.random.Generator) -> Iterator[Case]:
         for target in (Type.F32, Type.F16):
             names = f"{source.name} to {target.name}"
             for ne in (dim(1), dim(7, 5), dim(64, 3, 2), dim(33, 2, 3, 2)):
-                yield cpy(f"{names} packed {ne}", normal(rng, source, ne), empty(target, ne))
+                yield _cpy(f"{names} packed {ne}", normal(rng, source, ne), empty(target, ne))
             edges = store(empty(source, dim(len(EDGES))), np.array(EDGES))
-            yield cpy(f"{names} edges of F16", edges, empty(target, dim(len(EDGES))))
-            yield cpy(f"{names} empty", normal(rng, source, dim(5, 0, 3)), empty(target, dim(5, 0, 3)))
+            yield _cpy(f"{names} edges of F16", edges, empty(target, dim(len(EDGES))))
+            yield _cpy(f"{names} empty", normal(rng, source, dim(5, 0, 3)), empty(target, dim(5, 0, 3)))
             yield case(Op.DUP, f"dup {names}", (normal(rng, source, dim(19, 3)),), empty(target, dim(19, 3)))
     ids = whole(rng, Type.I32, dim(9, 4), 1 << 30)
     yield case(Op.CONT, "I32 transposed", (permuted(ids, (1, 0, 2, 3)),), empty(Type.I32, dim(4, 9)))
@@ -59,15 +59,15 @@ def _views(rng: np.random.Generator) -> Iterator[Case]:
         merged = permuted(heads, (0, 2, 1, 3))
         yield case(Op.CONT, f"{name} heads merged into rows", (merged,), empty(type_, dim(48, 5, 2)))
         gaps = normal(rng, type_, dim(10, 6), Layout(slack=3, lead=1))
-        yield cpy(f"{name} rows with gaps to rows with gaps", gaps, empty(type_, dim(10, 6), Layout(slack=5, lead=2)))
-        yield cpy(f"{name} into a column", normal(rng, type_, dim(11)), empty(type_, dim(1, 11), Layout(slack=4)))
+        yield _cpy(f"{name} rows with gaps to rows with gaps", gaps, empty(type_, dim(10, 6), Layout(slack=5, lead=2)))
+        yield _cpy(f"{name} into a column", normal(rng, type_, dim(11)), empty(type_, dim(1, 11), Layout(slack=4)))
         for op in (Op.DUP, Op.CONT):
             gaps = normal(rng, type_, dim(21, 4, 3), Layout(slack=3, lead=5))
             yield case(op, f"{name} rows with gaps", (gaps,), empty(type_, dim(21, 4, 3)))
         flat = normal(rng, type_, dim(6, 4, 5))
-        yield cpy(f"{name} another shape", flat, empty(type_, dim(10, 3, 2, 2), Layout(slack=1)))
+        yield _cpy(f"{name} another shape", flat, empty(type_, dim(10, 3, 2, 2), Layout(slack=1)))
         swapped = empty(type_, dim(7, 9), Layout(order=(1, 0, 2, 3)))
-        yield cpy(f"{name} into a transposed place", normal(rng, type_, dim(7, 9)), swapped)
+        yield _cpy(f"{name} into a transposed place", normal(rng, type_, dim(7, 9)), swapped)
         yield from _within_one_array(rng, type_)
 
 
@@ -76,12 +76,12 @@ def _within_one_array(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     pool = normal(rng, type_, dim(12, 10))
     upper = attrs.evolve(pool, ne=dim(12, 5))
     lower = attrs.evolve(upper, offset=5 * pool.nb[1])
-    yield cpy(f"{type_.name} within one array", upper, lower)
+    yield _cpy(f"{type_.name} within one array", upper, lower)
 
 
 def _blocks(rng: np.random.Generator) -> Iterator[Case]:
     for type_ in (Type.Q4_0, Type.Q4_1, Type.Q8_0):
         ne = dim(96, 5, 2)
-        yield cpy(f"{type_.name} to F32", normal(rng, type_, ne), empty(Type.F32, ne))
-        yield cpy(f"{type_.name} as it is", normal(rng, type_, ne), empty(type_, ne))
+        yield _cpy(f"{type_.name} to F32", normal(rng, type_, ne), empty(Type.F32, ne))
+        yield _cpy(f"{type_.name} as it is", normal(rng, type_, ne), empty(type_, ne))
         yield case(Op.DUP, f"{type_.name} rows with gaps", (normal(rng, type_, ne, Layout(slack=1)),), empty(type_, ne))

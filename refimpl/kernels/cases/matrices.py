@@ -26,12 +26,12 @@ def matrices(rng: np.random.Generator) -> Iterator[Case]:
         yield from _attention_shapes(rng, type_)
 
 
-def activations(rng: np.random.Generator, ne: Extents, layout: Layout = AS_IS) -> Operand:
+def _activations(rng: np.random.Generator, ne: Extents, layout: Layout = AS_IS) -> Operand:
     """Values of unit size, none of them near a rounding tie of a Q8 quant."""
     return store(empty(F32, ne, layout), off_ties(rng.standard_normal(ne[::-1])))
 
 
-def product(label: str, weights: Operand, x: Operand, layout: Layout = AS_IS, prec: Prec = Prec.DEFAULT) -> Case:
+def _product(label: str, weights: Operand, x: Operand, layout: Layout = AS_IS, prec: Prec = Prec.DEFAULT) -> Case:
     """The case, its dst fresh."""
     dst = empty(F32, (weights.ne[1], x.ne[1], x.ne[2], x.ne[3]), layout)
     return full(Op.MUL_MAT, f"{weights.type.name} {label}", (weights, x), dst, {0: int(prec)})
@@ -46,32 +46,34 @@ def _sizes(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     if FORMATS[type_].block == 1:
         sizes += [(k, 5, n) for k in (1, 5, 33) for n in (1, 3)]
     for k, m, n in sizes:
-        yield product(f"k {k} m {m} n {n}", normal(rng, type_, dim(k, m)), activations(rng, dim(k, n)))
+        yield _product(f"k {k} m {m} n {n}", normal(rng, type_, dim(k, m)), _activations(rng, dim(k, n)))
 
 
 def _batches(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     for b2, b3, x2, x3 in ((3, 1, 3, 1), (1, 1, 3, 1), (3, 1, 9, 1), (2, 2, 4, 2), (1, 2, 2, 6)):
         for n in (1, 5):
-            weights, x = normal(rng, type_, dim(64, 17, b2, b3)), activations(rng, dim(64, n, x2, x3))
-            yield product(f"batch {b2}x{b3} with {x2}x{x3}, n {n}", weights, x)
+            weights, x = normal(rng, type_, dim(64, 17, b2, b3)), _activations(rng, dim(64, n, x2, x3))
+            yield _product(f"batch {b2}x{b3} with {x2}x{x3}, n {n}", weights, x)
 
 
 def _views(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     gaps = Layout(slack=2, lead=1)
     for n in (1, 6):
-        yield product(f"weights with gaps, n {n}", normal(rng, type_, dim(96, 19), gaps), activations(rng, dim(96, n)))
-        x = activations(rng, dim(96, n), Layout(slack=12, lead=3))
-        yield product(f"activations with gaps, n {n}", normal(rng, type_, dim(96, 19)), x)
+        yield _product(
+            f"weights with gaps, n {n}", normal(rng, type_, dim(96, 19), gaps), _activations(rng, dim(96, n))
+        )
+        x = _activations(rng, dim(96, n), Layout(slack=12, lead=3))
+        yield _product(f"activations with gaps, n {n}", normal(rng, type_, dim(96, 19)), x)
         dst = Layout(slack=3, lead=1)
-        yield product(f"dst with gaps, n {n}", normal(rng, type_, dim(96, 19)), activations(rng, dim(96, n)), dst)
+        yield _product(f"dst with gaps, n {n}", normal(rng, type_, dim(96, 19)), _activations(rng, dim(96, n)), dst)
         heads = permuted(normal(rng, type_, dim(64, 3, 18)), (0, 2, 1, 3))
-        queries = permuted(activations(rng, dim(64, 9, n)), (0, 2, 1, 3))
-        yield product(f"both permuted, grouped heads, n {n}", heads, queries)
+        queries = permuted(_activations(rng, dim(64, 9, n)), (0, 2, 1, 3))
+        yield _product(f"both permuted, grouped heads, n {n}", heads, queries)
     tall = normal(rng, type_, dim(64, 60))
-    yield product(
+    yield _product(
         "rows 20 to 37 of a matrix",
         attrs.evolve(tall, ne=dim(64, 18), offset=20 * tall.nb[1]),
-        activations(rng, dim(64, 4)),
+        _activations(rng, dim(64, 4)),
     )
 
 
@@ -83,9 +85,9 @@ def _values(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
         values[..., 70] = 300
         values[0, 0, 0, :32] = 0
         x = store(empty(F32, dim(128, n)), off_ties(values))
-        yield product(f"zeros and outliers, n {n}", normal(rng, type_, dim(128, 21)), x)
+        yield _product(f"zeros and outliers, n {n}", normal(rng, type_, dim(128, 21)), x)
     nothing = store(empty(F32, dim(64, 2)), np.zeros((1, 1, 2, 64)))
-    yield product("only zeros", normal(rng, type_, dim(64, 9)), nothing)
+    yield _product("only zeros", normal(rng, type_, dim(64, 9)), nothing)
 
 
 def _attention_shapes(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
@@ -97,8 +99,8 @@ def _attention_shapes(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
         for n in (1, 8):
             cache = normal(rng, type_, dim(64, 3, 320))
             keys = attrs.evolve(permuted(cache, (0, 2, 1, 3)), ne=dim(64, length, 3))
-            queries = permuted(activations(rng, dim(64, 9, n)), (0, 2, 1, 3))
-            yield product(f"scores over {length} keys, n {n}", keys, queries, prec=Prec.F32)
+            queries = permuted(_activations(rng, dim(64, 9, n)), (0, 2, 1, 3))
+            yield _product(f"scores over {length} keys, n {n}", keys, queries, prec=Prec.F32)
             values = normal(rng, type_, dim(320, 64, 3))
-            weights = activations(rng, dim(length, n, 9))
-            yield product(f"values of {length} keys, n {n}", attrs.evolve(values, ne=dim(length, 64, 3)), weights)
+            weights = _activations(rng, dim(length, n, 9))
+            yield _product(f"values of {length} keys, n {n}", attrs.evolve(values, ne=dim(length, 64, 3)), weights)

@@ -51,7 +51,7 @@ def _reads(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     yield case(Op.GET_ROWS, f"{type_.name} no rows", nothing, empty(target, dim(64, 0)))
 
 
-def set_rows(label: str, src: Operand, index: Operand, dst: Operand) -> Case:
+def _set_rows(label: str, src: Operand, index: Operand, dst: Operand) -> Case:
     """SET_ROWS names its destination twice: as src2 and as dst, which is a view of it."""
     return case(Op.SET_ROWS, label, (src, index, dst), dst)
 
@@ -66,19 +66,19 @@ def _writes(rng: np.random.Generator, type_: Type, index: Type) -> Iterator[Case
     name = f"{type_.name} {index.name}"
     for ne0, count in ((64, 1), (80, 7), (192, 33), (1, 40)):
         src = normal(rng, Type.F32, dim(ne0, count))
-        yield set_rows(
+        yield _set_rows(
             f"{name} {count} rows of {ne0}", src, _places(rng, index, dim(count), 64), normal(rng, type_, dim(ne0, 64))
         )
     src = normal(rng, Type.F32, dim(24, 5, 4, 3))
     shared = _places(rng, index, dim(5, 2, 1), 8)
-    yield set_rows(f"{name} index shared in the batch", src, shared, normal(rng, type_, dim(24, 8, 4, 3)))
+    yield _set_rows(f"{name} index shared in the batch", src, shared, normal(rng, type_, dim(24, 8, 4, 3)))
     gaps = normal(rng, Type.F32, dim(16, 5), Layout(slack=4, lead=1))
-    yield set_rows(
+    yield _set_rows(
         f"{name} rows with gaps", gaps, _places(rng, index, dim(5), 9), normal(rng, type_, dim(16, 9), Layout(slack=2))
     )
     heads = permuted(normal(rng, Type.F32, dim(16, 3, 4)), (0, 2, 1, 3))
-    yield set_rows(f"{name} permuted source", heads, _places(rng, index, dim(4), 6), normal(rng, type_, dim(16, 6, 3)))
-    yield set_rows(
+    yield _set_rows(f"{name} permuted source", heads, _places(rng, index, dim(4), 6), normal(rng, type_, dim(16, 6, 3)))
+    yield _set_rows(
         f"{name} no rows",
         normal(rng, Type.F32, dim(16, 0)),
         whole(rng, index, dim(0), 6),
@@ -90,7 +90,7 @@ def _edges(type_: Type) -> Iterator[Case]:
     """The source's values need rounding to F16 with care."""
     src = store(empty(Type.F32, dim(len(EDGES))), np.array(EDGES))
     dst = store(empty(type_, dim(len(EDGES), 2)), np.ones((1, 1, 2, len(EDGES))))
-    yield set_rows(f"{type_.name} edges of F16", src, store(empty(Type.I64, dim(1)), np.ones(1, np.int64)), dst)
+    yield _set_rows(f"{type_.name} edges of F16", src, store(empty(Type.I64, dim(1)), np.ones(1, np.int64)), dst)
 
 
 def row_faults(rng: np.random.Generator) -> Iterator[Case]:
@@ -105,5 +105,5 @@ def row_faults(rng: np.random.Generator) -> Iterator[Case]:
                 yield case(Op.GET_ROWS, label, (normal(rng, type_, dim(64, 9)), index), empty(Type.F32, dim(64, count)))
             wide = store(empty(Type.I64, dim(count)), good.astype(np.int64) * (1 << 32 if bad > 9 else 1))
             src = normal(rng, Type.F32, dim(64, count))
-            yield set_rows(label, src, index, normal(rng, Type.F16, dim(64, 9)))
-            yield set_rows(f"{label}, I64", src, wide, normal(rng, Type.F32, dim(64, 9)))
+            yield _set_rows(label, src, index, normal(rng, Type.F16, dim(64, 9)))
+            yield _set_rows(f"{label}, I64", src, wide, normal(rng, Type.F32, dim(64, 9)))

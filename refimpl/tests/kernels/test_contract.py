@@ -123,15 +123,14 @@ def wrong_with_many_threads(made: Case, threads: int) -> None:
     (one_row_late if threads > 4 else right)(made, threads)
 
 
-def violations(backend: Wrong, op: Op, threads: int = 1) -> int:
-    """In how many cases of `op` the contract stops `backend`; a mistake may also run its oracle out of bounds."""
-    stopped = 0
+def stopped(backend: Wrong, op: Op, threads: int = 1) -> bool:
+    """Whether some case of `op` stops `backend`; a mistake may also run its oracle out of bounds."""
     for made in cases_of(op):
         try:
             contract.check(backend, made, threads)
         except (contract.ContractViolation, ValueError, IndexError):
-            stopped += 1
-    return stopped
+            return True
+    return False
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
@@ -147,29 +146,29 @@ def test_the_oracle_keeps_its_own_contract(op: Op) -> None:
     ids=lambda backend: backend.__name__,
 )
 def test_a_gross_mistake_is_stopped_in_every_op(backend: Wrong, op: Op) -> None:
-    assert violations(backend, op) > 0
+    assert stopped(backend, op)
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 @pytest.mark.parametrize("backend", [one_value_off, all_values_off], ids=lambda backend: backend.__name__)
 def test_a_small_mistake_is_stopped_in_every_op(backend: Wrong, op: Op) -> None:
-    assert violations(backend, op) > 0
+    assert stopped(backend, op)
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
 def test_strides_and_offsets_of_sources_matter_in_every_op(op: Op) -> None:
-    assert violations(blind_to_source_strides, op) > 0
-    assert violations(blind_to_offsets, op) > 0
+    assert stopped(blind_to_source_strides, op)
+    assert stopped(blind_to_offsets, op)
 
 
 @pytest.mark.parametrize("op", [Op.CPY, Op.SET_ROWS, Op.ADD, Op.MUL, Op.SCALE, Op.RMS_NORM, Op.MUL_MAT, Op.ROPE])
 def test_strides_of_dst_matter(op: Op) -> None:
-    assert violations(blind_to_dst_strides, op) > 0
+    assert stopped(blind_to_dst_strides, op)
 
 
 def test_a_mistake_that_needs_many_threads_is_stopped() -> None:
-    assert violations(wrong_with_many_threads, Op.MUL_MAT, threads=1) == 0
-    assert violations(wrong_with_many_threads, Op.MUL_MAT, threads=max(contract.THREADS)) > 0
+    assert not stopped(wrong_with_many_threads, Op.MUL_MAT, threads=1)
+    assert stopped(wrong_with_many_threads, Op.MUL_MAT, threads=max(contract.THREADS))
 
 
 @pytest.mark.parametrize("type_", [Type.F32, Type.F16, Type.Q4_0, Type.Q4_1, Type.Q8_0], ids=lambda t: t.name)
