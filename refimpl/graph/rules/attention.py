@@ -49,8 +49,8 @@ def soft_max(group: OpGroup) -> None:
     group.require(x.rows_packed() & dst.rows_packed(), "rows of src[0] or the result are not packed")
     numbers = group.floats(SOFT_MAX_SCALE, SOFT_MAX_BIAS)
     group.require(in_all(np.isfinite(numbers)), "scale or max_bias is not finite")
-    masked = group.having(MASK)
-    group.require((numbers[:, 1] <= 0) | np.isin(group.nodes, masked.nodes), "max_bias without a mask")
+    bare, masked = group.lacking(MASK), group.having(MASK)
+    bare.require(bare.floats(SOFT_MAX_BIAS)[:, 0] <= 0, "max_bias without a mask")
     x, mask = masked.src(0), masked.src(MASK)
     masked.require(mask.is_type(Type.F32, Type.F16), "the mask is neither F32 nor F16")
     masked.require(

@@ -51,8 +51,7 @@ def glu(group: OpGroup) -> None:
     group.require(gate.type == dst.type, "result and src[0] differ in type")
     group.require(gate.same_shape(dst, slice(1, 4)), "result and src[0] differ in rows")
     group.require(gate.rows_packed() & dst.rows_packed(), "rows of src[0] or the result are not packed")
-    pairs = group.having(1)
-    halves = group.where(~np.isin(group.nodes, pairs.nodes))
+    pairs, halves = group.having(1), group.lacking(1)
     halves.require(
         halves.src(0).ne[:, 0] == 2 * halves.dst.ne[:, 0], "a row of src[0] is not twice a row of the result"
     )

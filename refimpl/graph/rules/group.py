@@ -62,7 +62,9 @@ class Tensors:
 
     def is_type(self, *types: Type) -> Bools:
         """(m,) whether the type is one of these"""
-        good: Bools = np.isin(self.type, np.array(types, np.int32))
+        good = np.zeros(len(self.index), np.bool_)
+        for type in types:
+            good |= self.type == type
         return good
 
     def rows_packed(self) -> Bools:
@@ -132,6 +134,10 @@ class OpGroup:
     def having(self, slot: int) -> "OpGroup":
         """The nodes that have an optional operand."""
         return attrs.evolve(self, nodes=self.nodes[self.table.src[self.nodes, slot] != ABSENT])
+
+    def lacking(self, slot: int) -> "OpGroup":
+        """The nodes that do without an optional operand."""
+        return attrs.evolve(self, nodes=self.nodes[self.table.src[self.nodes, slot] == ABSENT])
 
     def where(self, chosen: Bools) -> "OpGroup":
         """The chosen nodes."""
