@@ -6,6 +6,8 @@ Numbers are those of the newest dialect; wire/ translates where an older dialect
 
 from enum import IntEnum, IntFlag
 
+__all__ = ["Command", "Glu", "Op", "Prec", "RopeMode", "TensorFlag", "Type", "Unary"]
+
 
 class Command(IntEnum):
     """Command byte of a request frame."""
