@@ -17,7 +17,7 @@ from refimpl.wire.messages import Reply, Request, TensorData
 from spec.dialect import Dialect
 from spec.load import load
 
-__all__ = ["VECTORS", "Reader", "Vector", "replay"]
+__all__ = ["VECTORS", "Item", "Reader", "Vector", "replay"]
 
 Item = Request | Reply | ConnectionClosed | bytes
 
@@ -139,11 +139,11 @@ def _answer(server: Connection, replies: Iterator[Item]) -> bytes:
     """The next reply, written by `server` with its payload."""
     reply = next(replies)
     if not isinstance(reply, Reply):
-        raise AssertionError(f"{reply} instead of a reply")
+        raise AssertionError(f"{reply!r} instead of a reply")
     written = server.send(reply)
     if isinstance(reply, TensorData) and reply.size:
         payload = next(replies)
         if not isinstance(payload, bytes):
-            raise AssertionError(f"{payload} instead of {reply.size} bytes")
+            raise AssertionError(f"{payload!r} instead of {reply.size} bytes")
         written += payload
     return written

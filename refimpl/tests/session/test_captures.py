@@ -13,7 +13,7 @@ import spec
 from refimpl.limits import Limits
 from refimpl.session.connection import Connection, Role
 from refimpl.session.regions import tensor_nbytes
-from refimpl.tests.session.replay import VECTORS, Reader, replay
+from refimpl.tests.session.replay import VECTORS, Reader, Vector, replay
 from refimpl.wire.messages import GraphCompute, HelloReply, Request, SetTensor
 from spec.names import Op, TensorFlag
 
@@ -24,7 +24,7 @@ MAINS = [vector for vector in VECTORS if vector.part == "main"]
 cuts = st.lists(st.one_of(st.integers(1, 20), st.integers(1, 5000), st.integers(1, 1 << 17)), min_size=1, max_size=30)
 
 
-def requests_of(vector):
+def requests_of(vector: Vector) -> list[Request]:
     """Decoded requests of a recorded client; HELLO is answered so that the rest becomes legal."""
     server = Connection(Role.SERVER, vector.dialect, Limits())
     requests = []
@@ -40,26 +40,26 @@ def requests_of(vector):
 @pytest.mark.parametrize("direct", [False, True], ids=["through", "around"])
 @pytest.mark.parametrize("size", [WHOLE, 1], ids=["whole", "byte by byte"])
 @pytest.mark.parametrize("vector", VECTORS, ids=str)
-def test_a_recorded_conversation_is_written_again_byte_for_byte(vector, size, direct):
+def test_a_recorded_conversation_is_written_again_byte_for_byte(vector: Vector, size: int, direct: bool) -> None:
     assert replay(vector, [size], direct) == (vector.read("c2s"), vector.read("s2c"))
 
 
 @pytest.mark.parametrize("vector", PROBES, ids=str)
 @given(sizes=cuts, direct=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_a_probe_may_arrive_in_any_pieces(vector, sizes, direct):
+def test_a_probe_may_arrive_in_any_pieces(vector: Vector, sizes: list[int], direct: bool) -> None:
     assert replay(vector, sizes, direct) == (vector.read("c2s"), vector.read("s2c"))
 
 
 @pytest.mark.parametrize("vector", MAINS, ids=str)
 @given(sizes=st.lists(st.integers(100, 1 << 17), min_size=1, max_size=30), direct=st.booleans())
 @settings(max_examples=10, deadline=None)
-def test_a_long_conversation_may_arrive_in_any_pieces(vector, sizes, direct):
+def test_a_long_conversation_may_arrive_in_any_pieces(vector: Vector, sizes: list[int], direct: bool) -> None:
     assert replay(vector, sizes, direct) == (vector.read("c2s"), vector.read("s2c"))
 
 
 @pytest.mark.parametrize("vector", MAINS, ids=str)
-def test_recorded_weights_fill_their_tensors(vector):
+def test_recorded_weights_fill_their_tensors(vector: Vector) -> None:
     writes = [request for request in requests_of(vector) if isinstance(request, SetTensor)]
     assert len(writes) > 20
     for write in writes:
@@ -67,7 +67,7 @@ def test_recorded_weights_fill_their_tensors(vector):
 
 
 @pytest.mark.parametrize("vector", MAINS, ids=str)
-def test_recorded_graphs_name_their_own_records_and_hold_the_ops_of_a_llama(vector):
+def test_recorded_graphs_name_their_own_records_and_hold_the_ops_of_a_llama(vector: Vector) -> None:
     graphs = [request for request in requests_of(vector) if isinstance(request, GraphCompute)]
     assert len(graphs) >= 2
     for graph in graphs:
@@ -79,7 +79,7 @@ def test_recorded_graphs_name_their_own_records_and_hold_the_ops_of_a_llama(vect
         assert (graph.uid != 0) == (vector.version == "8.0.0")
 
 
-def test_the_vectors_are_those_that_their_readme_describes():
+def test_the_vectors_are_those_that_their_readme_describes() -> None:
     folder = Path(spec.__path__[0]) / "vectors"
     rows = [line.strip("| \n").split(" | ") for line in (folder / "README.md").read_text().splitlines()]
     described = {row[0]: (int(row[1]), row[2]) for row in rows if len(row) == 3 and row[1].isdigit()}

@@ -13,7 +13,7 @@ from refimpl.limits import Limits
 from refimpl.session.connection import NEED_DATA, Connection, ConnectionClosed, PayloadExpected, Role
 from refimpl.session.phases import Phase
 from refimpl.tests import strategies
-from refimpl.tests.session.replay import Reader
+from refimpl.tests.session.replay import Item, Reader
 from refimpl.wire.layout import REPLY_HEAD, REQUEST_HEAD
 from refimpl.wire.messages import (
     AllocBuffer,
@@ -76,20 +76,22 @@ def refused(connection: Connection, kind: type[Exception]) -> Any:
 @pytest.mark.parametrize("version", VERSIONS)
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_any_conversation_arrives_as_it_was_sent_in_any_pieces(version, data):
+def test_any_conversation_arrives_as_it_was_sent_in_any_pieces(version: str, data: st.DataObject) -> None:
     dialect = load().dialect(version)
     client, server = pair(version)
     requests = data.draw(st.lists(strategies.requests(dialect), max_size=8))
     sizes = data.draw(st.lists(st.integers(1, 700), min_size=1, max_size=20))
     direct = data.draw(st.booleans())
-    c2s, sent = bytearray(), []
+    c2s = bytearray()
+    sent: list[Item] = []
     for request in requests:
         payload = bytes(index % 251 for index in range(request.payload_bytes))
         c2s += client.send(request) + payload
         sent += [request, payload] if payload else [request]
     assert list(Reader(server, direct).read(bytes(c2s), sizes * len(c2s))) == [*sent, ConnectionClosed(False)]
 
-    s2c, answers = bytearray(), []
+    s2c = bytearray()
+    answers: list[Item] = []
     for request in requests:
         if not dialect.commands[request.command].answered:
             continue
@@ -101,7 +103,7 @@ def test_any_conversation_arrives_as_it_was_sent_in_any_pieces(version, data):
     assert list(Reader(client, direct).read(bytes(s2c), sizes * len(s2c))) == [*answers, ConnectionClosed(False)]
 
 
-def test_a_long_burst_of_small_messages_leaves_nothing_behind():
+def test_a_long_burst_of_small_messages_leaves_nothing_behind() -> None:
     client, server = pair()
     burst = client.send(BufferClear(7, 0)) * 30_000
     for start in range(0, len(burst), 65_536):
@@ -117,7 +119,7 @@ def test_a_long_burst_of_small_messages_leaves_nothing_behind():
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("number", [23, 100, 255])
-def test_an_unknown_command_byte_is_refused_before_its_body(version, number):
+def test_an_unknown_command_byte_is_refused_before_its_body(version: str, number: int) -> None:
     _, server = pair(version)
     server.receive(REQUEST_HEAD.pack(number, 0))
     assert refused(server, FrameError).clause.startswith("FRAME-")
@@ -137,7 +139,7 @@ def test_an_unknown_command_byte_is_refused_before_its_body(version, number):
         (Command.GRAPH_COMPUTE, 96 * (1 << 20) + 1),
     ],
 )
-def test_a_size_that_the_command_cannot_have_is_refused_before_its_body(command, size):
+def test_a_size_that_the_command_cannot_have_is_refused_before_its_body(command: Command, size: int) -> None:
     _, server = pair()
     server.receive(REQUEST_HEAD.pack(command, size))
     error = refused(server, FrameError)
@@ -146,7 +148,7 @@ def test_a_size_that_the_command_cannot_have_is_refused_before_its_body(command,
     assert str(size) in error.detail
 
 
-def test_eight_bytes_of_a_head_decide_nothing():
+def test_eight_bytes_of_a_head_decide_nothing() -> None:
     _, server = pair()
     head = REQUEST_HEAD.pack(255, 1 << 63)
     server.receive(head[:8])
@@ -156,13 +158,13 @@ def test_eight_bytes_of_a_head_decide_nothing():
     refused(server, FrameError)
 
 
-def test_anything_but_hello_is_refused_first():
+def test_anything_but_hello_is_refused_first() -> None:
     server = Connection(Role.SERVER, load().dialect("7.0.0"), LIMITS)
     server.receive(REQUEST_HEAD.pack(Command.SET_TENSOR, 400))
     assert refused(server, PhaseError).clause == "PHASE-1"
 
 
-def test_a_second_hello_is_refused_before_and_after_the_first_is_answered():
+def test_a_second_hello_is_refused_before_and_after_the_first_is_answered() -> None:
     for answer in (False, True):
         dialect = load().dialect("7.0.0")
         client, server = Connection(Role.CLIENT, dialect, LIMITS), Connection(Role.SERVER, dialect, LIMITS)
@@ -173,7 +175,7 @@ def test_a_second_hello_is_refused_before_and_after_the_first_is_answered():
         assert refused(server, PhaseError).clause == "PHASE-2"
 
 
-def test_a_client_need_not_wait_for_the_answer_to_hello():
+def test_a_client_need_not_wait_for_the_answer_to_hello() -> None:
     dialect = load().dialect("7.0.0")
     client, server = Connection(Role.CLIENT, dialect, LIMITS), Connection(Role.SERVER, dialect, LIMITS)
     server.receive(client.send(Hello()) + client.send(DeviceCount()))
@@ -182,13 +184,13 @@ def test_a_client_need_not_wait_for_the_answer_to_hello():
     assert [client.next_event(), client.next_event()] == [HelloReply(7, 0, 0), DeviceCountReply(1)]
 
 
-def test_a_graph_that_contradicts_its_counts_is_refused():
+def test_a_graph_that_contradicts_its_counts_is_refused() -> None:
     _, server = pair()
     server.receive(REQUEST_HEAD.pack(Command.GRAPH_COMPUTE, 12) + struct.pack("<III", 0, 1, 0))
     assert refused(server, FrameError).clause == "GRAPH-2"
 
 
-def test_a_strided_payload_must_be_as_long_as_its_pieces():
+def test_a_strided_payload_must_be_as_long_as_its_pieces() -> None:
     client, server = pair("8.0.0")
     frame = client.send(SetTensor2D(record(), 0, 8, 4, 16))
     size = len(frame) - REQUEST_HEAD.size + 8 * 4
@@ -197,7 +199,7 @@ def test_a_strided_payload_must_be_as_long_as_its_pieces():
 
 
 @pytest.mark.parametrize("size", [0, 7, 9, 1 << 63])
-def test_a_reply_of_the_wrong_size_is_refused_on_its_head(size):
+def test_a_reply_of_the_wrong_size_is_refused_on_its_head(size: int) -> None:
     client, _ = pair()
     client.send(AllocBuffer(0, 10))
     client.receive(REPLY_HEAD.pack(size))
@@ -207,14 +209,14 @@ def test_a_reply_of_the_wrong_size_is_refused_on_its_head(size):
 
 
 @pytest.mark.parametrize("size", [0, 99, 101])
-def test_a_bulk_reply_of_the_wrong_size_is_refused_on_its_head(size):
+def test_a_bulk_reply_of_the_wrong_size_is_refused_on_its_head(size: int) -> None:
     client, _ = pair()
     client.send(GetTensor(record(), 0, 100))
     client.receive(REPLY_HEAD.pack(size))
     assert "instead of 100" in refused(client, FrameError).detail
 
 
-def test_a_reply_to_a_request_that_has_none_is_refused():
+def test_a_reply_to_a_request_that_has_none_is_refused() -> None:
     client, _ = pair()
     client.send(FreeBuffer(1))
     assert client.unanswered == 0
@@ -225,7 +227,7 @@ def test_a_reply_to_a_request_that_has_none_is_refused():
 # payloads
 
 
-def test_a_payload_is_taken_in_parts_and_then_reported():
+def test_a_payload_is_taken_in_parts_and_then_reported() -> None:
     client, server = pair()
     server.receive(client.send(set_tensor(10)) + b"abcd")
     event = server.next_event()
@@ -244,7 +246,7 @@ def test_a_payload_is_taken_in_parts_and_then_reported():
     assert server.next_event() == GraphRecompute(0)
 
 
-def test_a_payload_ends_where_the_next_message_begins():
+def test_a_payload_ends_where_the_next_message_begins() -> None:
     client, server = pair()
     server.receive(client.send(set_tensor(4)) + b"abcd" + client.send(FreeBuffer(1)))
     server.next_event()
@@ -253,7 +255,7 @@ def test_a_payload_ends_where_the_next_message_begins():
     assert server.next_event() == FreeBuffer(1)
 
 
-def test_an_empty_payload_is_announced_and_already_over():
+def test_an_empty_payload_is_announced_and_already_over() -> None:
     client, server = pair()
     server.receive(client.send(set_tensor(0)) + client.send(FreeBuffer(1)))
     assert server.next_event() == PayloadExpected(set_tensor(0), 0)
@@ -261,7 +263,7 @@ def test_an_empty_payload_is_announced_and_already_over():
     assert server.next_event() == FreeBuffer(1)
 
 
-def test_a_reply_of_bulk_goes_into_the_callers_memory():
+def test_a_reply_of_bulk_goes_into_the_callers_memory() -> None:
     client, server = pair()
     server.receive(client.send(GetTensor(record(), 0, 6)) + client.send(DeviceCount()))
     server.next_event()
@@ -274,7 +276,7 @@ def test_a_reply_of_bulk_goes_into_the_callers_memory():
     assert client.next_event() == DeviceCountReply(2)
 
 
-def test_events_wait_for_the_payload():
+def test_events_wait_for_the_payload() -> None:
     client, server = pair()
     server.receive(client.send(set_tensor(10)) + b"abcd")
     server.next_event()
@@ -283,7 +285,7 @@ def test_events_wait_for_the_payload():
 
 
 @pytest.mark.parametrize("count", [-1, 11])
-def test_reporting_more_than_is_awaited_is_the_callers_mistake(count):
+def test_reporting_more_than_is_awaited_is_the_callers_mistake(count: int) -> None:
     client, server = pair()
     server.receive(client.send(set_tensor(10)))
     server.next_event()
@@ -291,7 +293,7 @@ def test_reporting_more_than_is_awaited_is_the_callers_mistake(count):
         server.payload_received(count)
 
 
-def test_reporting_bytes_while_some_are_buffered_is_the_callers_mistake():
+def test_reporting_bytes_while_some_are_buffered_is_the_callers_mistake() -> None:
     client, server = pair()
     server.receive(client.send(set_tensor(10)) + b"abcd")
     server.next_event()
@@ -299,7 +301,7 @@ def test_reporting_bytes_while_some_are_buffered_is_the_callers_mistake():
         server.payload_received(1)
 
 
-def test_what_is_missing_counts_down_to_the_next_event():
+def test_what_is_missing_counts_down_to_the_next_event() -> None:
     client, server = pair()
     frame = client.send(FreeBuffer(1))
     seen = [server.missing]
@@ -313,7 +315,7 @@ def test_what_is_missing_counts_down_to_the_next_event():
 # the end
 
 
-def test_the_end_between_messages_is_clean_and_stays():
+def test_the_end_between_messages_is_clean_and_stays() -> None:
     _, server = pair()
     server.receive(b"")
     assert server.next_event() == server.next_event() == ConnectionClosed(inside_message=False)
@@ -323,7 +325,7 @@ def test_the_end_between_messages_is_clean_and_stays():
 
 
 @pytest.mark.parametrize("length", [1, 9, 10, 300])
-def test_the_end_inside_a_message_is_told(length):
+def test_the_end_inside_a_message_is_told(length: int) -> None:
     client, server = pair()
     server.receive(client.send(set_tensor(10))[:length])
     assert server.next_event() is NEED_DATA
@@ -331,7 +333,7 @@ def test_the_end_inside_a_message_is_told(length):
     assert server.next_event() == ConnectionClosed(inside_message=True)
 
 
-def test_the_end_inside_a_payload_is_told():
+def test_the_end_inside_a_payload_is_told() -> None:
     client, server = pair()
     server.receive(client.send(set_tensor(10)) + b"abcd")
     server.next_event()
@@ -341,7 +343,7 @@ def test_the_end_inside_a_payload_is_told():
     assert server.next_event() == ConnectionClosed(inside_message=True)
 
 
-def test_messages_before_the_end_are_still_handed_out():
+def test_messages_before_the_end_are_still_handed_out() -> None:
     client, server = pair()
     server.receive(client.send(FreeBuffer(1)))
     server.receive(b"")
@@ -352,7 +354,7 @@ def test_messages_before_the_end_are_still_handed_out():
 # the caller's mistakes
 
 
-def test_a_client_cannot_send_what_is_not_legal():
+def test_a_client_cannot_send_what_is_not_legal() -> None:
     client = Connection(Role.CLIENT, load().dialect("7.0.0"), LIMITS)
     with pytest.raises(RuntimeError, match="PHASE-1"):
         client.send(DeviceCount())
@@ -365,7 +367,7 @@ def test_a_client_cannot_send_what_is_not_legal():
         client.send(DeviceCount())
 
 
-def test_requests_are_answered_after_the_client_has_stopped_sending():
+def test_requests_are_answered_after_the_client_has_stopped_sending() -> None:
     client, server = pair()
     server.receive(client.send(DeviceCount()))
     server.receive(b"")
@@ -375,7 +377,7 @@ def test_requests_are_answered_after_the_client_has_stopped_sending():
     assert client.next_event() == DeviceCountReply(1)
 
 
-def test_a_server_answers_in_order_and_in_kind():
+def test_a_server_answers_in_order_and_in_kind() -> None:
     client, server = pair()
     server.receive(client.send(DeviceCount()) + client.send(AllocBuffer(0, 1)) + client.send(GetTensor(record(), 0, 5)))
     for _ in range(3):
@@ -391,7 +393,7 @@ def test_a_server_answers_in_order_and_in_kind():
         server.send(TensorData(5))
 
 
-def test_each_role_sends_its_own_messages_only():
+def test_each_role_sends_its_own_messages_only() -> None:
     client, server = pair()
     with pytest.raises(RuntimeError, match="only a client"):
         server.send(DeviceCount())
@@ -399,14 +401,14 @@ def test_each_role_sends_its_own_messages_only():
         client.send(DeviceCountReply(1))
 
 
-def test_a_request_that_cannot_be_encoded_awaits_no_reply():
+def test_a_request_that_cannot_be_encoded_awaits_no_reply() -> None:
     client, _ = pair()
     with pytest.raises(ValueError, match="fit"):
         client.send(AllocBuffer(-1, 0))
     assert client.unanswered == 0
 
 
-def test_an_id_of_a_graph_outlives_the_buffer_it_came_in():
+def test_an_id_of_a_graph_outlives_the_buffer_it_came_in() -> None:
     client, server = pair()
     graph = GraphCompute(0, 0, np.array([5, 6], np.uint64), np.zeros(2, RPC_TENSOR))
     server.receive(client.send(graph))

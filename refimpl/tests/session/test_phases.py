@@ -31,13 +31,13 @@ def server(version: str, phase: Phase) -> Connection:
     return connection
 
 
-def test_phases_are_those_of_the_spec():
+def test_phases_are_those_of_the_spec() -> None:
     for version in load().versions:
         assert {phase.value for phase in Phase} == {entry.name for entry in load().dialect(version).phases}
 
 
 @pytest.mark.parametrize(("version", "phase", "command"), PAIRS, ids=IDS)
-def test_table_says_hello_first_and_once(version, phase, command):
+def test_table_says_hello_first_and_once(version: str, phase: Phase, command: Command) -> None:
     table = transitions(load().dialect(version))
     legal = (command is Command.HELLO) == (phase is Phase.GREETING)
     assert ((phase, command) in table) == legal
@@ -46,7 +46,9 @@ def test_table_says_hello_first_and_once(version, phase, command):
 
 
 @pytest.mark.parametrize(("version", "phase", "command"), PAIRS, ids=IDS)
-def test_a_connection_refuses_on_the_head_alone_what_the_table_does_not_have(version, phase, command):
+def test_a_connection_refuses_on_the_head_alone_what_the_table_does_not_have(
+    version: str, phase: Phase, command: Command
+) -> None:
     connection = server(version, phase)
     legal = (phase, command) in transitions(load().dialect(version))
     low, _ = connection.codec.request_bounds(command)
@@ -62,6 +64,6 @@ def test_a_connection_refuses_on_the_head_alone_what_the_table_does_not_have(ver
 
 
 @pytest.mark.parametrize("command", list(Command))
-def test_nothing_is_legal_once_closed(command):
+def test_nothing_is_legal_once_closed(command: Command) -> None:
     with pytest.raises(PhaseError, match="PHASE-3"):
         check(transitions(load().dialect(load().newest)), Phase.CLOSED, command)

@@ -1,6 +1,7 @@
 """Every message survives its bytes, and bytes that contradict themselves do not become messages."""
 
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from refimpl.wire.messages import (
     GraphRecompute,
     Hello,
     HelloReply,
+    Request,
     SetTensor,
     SetTensor2D,
     TensorData,
@@ -38,11 +40,11 @@ COMMANDS = [(version, command) for version, codec in CODECS.items() for command 
 ANSWERED = [(version, command) for version, command in COMMANDS if CODECS[version].dialect.commands[command].answered]
 
 
-def named(pairs):
+def named(pairs: list[tuple[str, int]]) -> list[str]:
     return [f"{version}-{Command(command).name}" for version, command in pairs]
 
 
-def zero_record():
+def zero_record() -> Any:
     return np.zeros(1, RPC_TENSOR)[0]
 
 
@@ -54,7 +56,7 @@ def graph_body(n_nodes: int, n_tensors: int, trailing: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize(("version", "command"), COMMANDS, ids=named(COMMANDS))
 @given(data=st.data())
-def test_a_request_survives_its_bytes(version, command, data):
+def test_a_request_survives_its_bytes(version: str, command: int, data: st.DataObject) -> None:
     codec = CODECS[version]
     request = data.draw(strategies.request(REQUESTS[Command(command)], codec.dialect))
     frame = codec.encode_request(request)
@@ -71,7 +73,7 @@ def test_a_request_survives_its_bytes(version, command, data):
 
 @pytest.mark.parametrize(("version", "command"), ANSWERED, ids=named(ANSWERED))
 @given(data=st.data())
-def test_a_reply_survives_its_bytes(version, command, data):
+def test_a_reply_survives_its_bytes(version: str, command: int, data: st.DataObject) -> None:
     codec = CODECS[version]
     request = data.draw(strategies.request(REQUESTS[Command(command)], codec.dialect))
     reply = data.draw(strategies.reply_to(request))
@@ -85,7 +87,7 @@ def test_a_reply_survives_its_bytes(version, command, data):
 
 
 @pytest.mark.parametrize(("version", "command"), COMMANDS, ids=named(COMMANDS))
-def test_sizes_beside_the_bounds_are_refused_with_command_size_and_range(version, command):
+def test_sizes_beside_the_bounds_are_refused_with_command_size_and_range(version: str, command: int) -> None:
     codec = CODECS[version]
     low, high = codec.request_bounds(command)
     codec.check_size(command, low)
@@ -98,7 +100,7 @@ def test_sizes_beside_the_bounds_are_refused_with_command_size_and_range(version
             assert part in caught.value.detail
 
 
-def test_bounds_of_requests_are_those_of_the_wire():
+def test_bounds_of_requests_are_those_of_the_wire() -> None:
     bounds = CODECS["7.0.0"].request_bounds
     assert bounds(Command.HELLO) == (24, 24)
     assert bounds(Command.DEVICE_COUNT) == (0, 0)
@@ -111,19 +113,19 @@ def test_bounds_of_requests_are_those_of_the_wire():
     assert CODECS["8.0.0"].request_bounds(Command.SET_TENSOR_2D)[0] == 328
 
 
-def test_a_graph_is_bounded_by_bytes_as_well_as_by_counts():
+def test_a_graph_is_bounded_by_bytes_as_well_as_by_counts() -> None:
     codec = Codec(load().dialect("7.0.0"), Limits(graph_bytes=5000))
     assert codec.request_bounds(Command.GRAPH_COMPUTE) == (12, 5000)
 
 
 @pytest.mark.parametrize(("version", "command"), [("7.0.0", 18), ("7.0.0", 22), ("8.0.0", 23), ("8.0.0", 255)])
-def test_a_command_byte_of_another_dialect_is_unknown(version, command):
+def test_a_command_byte_of_another_dialect_is_unknown(version: str, command: int) -> None:
     for refuse in (CODECS[version].request_bounds, CODECS[version].check_known):
         with pytest.raises(FrameError, match=f"command byte {command} is unknown in protocol {version}"):
             refuse(command)
 
 
-def test_a_graph_keeps_the_body_it_came_in():
+def test_a_graph_keeps_the_body_it_came_in() -> None:
     body = graph_body(3, 2)
     graph = CODECS["7.0.0"].decode_request(Command.GRAPH_COMPUTE, body)
     assert isinstance(graph, GraphCompute)
@@ -133,7 +135,7 @@ def test_a_graph_keeps_the_body_it_came_in():
     assert not graph.nodes.flags.writeable
 
 
-def test_bytes_behind_the_last_record_of_a_graph_are_dropped():
+def test_bytes_behind_the_last_record_of_a_graph_are_dropped() -> None:
     codec = CODECS["7.0.0"]
     graph = codec.decode_request(Command.GRAPH_COMPUTE, graph_body(2, 1, trailing=b"trailing"))
     assert codec.encode_request(graph)[REQUEST_HEAD.size :] == graph_body(2, 1)
@@ -153,23 +155,24 @@ def test_bytes_behind_the_last_record_of_a_graph_are_dropped():
     ],
     ids=["nodes cut", "records cut", "no node", "2^32 nodes", "2^32 records", "no record", "nodes", "records"],
 )
-def test_counts_that_do_not_fit_the_body_or_the_limits_are_refused(body):
+def test_counts_that_do_not_fit_the_body_or_the_limits_are_refused(body: bytes) -> None:
     with pytest.raises(FrameError, match="GRAPH-2"):
         CODECS["7.0.0"].decode_request(Command.GRAPH_COMPUTE, body)
 
 
-def test_an_empty_graph_is_a_message():
+def test_an_empty_graph_is_a_message() -> None:
     graph = CODECS["7.0.0"].decode_request(Command.GRAPH_COMPUTE, graph_body(0, 0))
+    assert isinstance(graph, GraphCompute)
     assert (len(graph.nodes), len(graph.tensors)) == (0, 0)
 
 
-def test_a_body_shorter_than_its_struct_is_refused():
+def test_a_body_shorter_than_its_struct_is_refused() -> None:
     with pytest.raises(FrameError, match="FREE_BUFFER has 7 of 8 bytes"):
         CODECS["7.0.0"].decode_request(Command.FREE_BUFFER, bytes(7))
 
 
 @pytest.mark.parametrize(("size", "n_copies"), [(8, 3), (1 << 63, 2), (0, 0)])
-def test_a_strided_payload_of_another_length_than_its_pieces_is_refused(size, n_copies):
+def test_a_strided_payload_of_another_length_than_its_pieces_is_refused(size: int, n_copies: int) -> None:
     codec = CODECS["8.0.0"]
     frame = codec.encode_request(SetTensor2D(zero_record(), 0, 8, 4, 16))
     fixed = bytearray(frame[REQUEST_HEAD.size :])
@@ -193,17 +196,17 @@ def test_a_strided_payload_of_another_length_than_its_pieces_is_refused(size, n_
     ],
     ids=repr,
 )
-def test_a_request_that_the_dialect_cannot_carry_is_the_callers_fault(version, message):
+def test_a_request_that_the_dialect_cannot_carry_is_the_callers_fault(version: str, message: Request) -> None:
     with pytest.raises(ValueError, match=r"cannot carry|has no|fit|belong|not RPC_TENSOR"):
         CODECS[version].encode_request(message)
 
 
-def test_a_reply_that_no_field_can_hold_is_the_callers_fault():
+def test_a_reply_that_no_field_can_hold_is_the_callers_fault() -> None:
     with pytest.raises(ValueError, match="fit"):
         CODECS["7.0.0"].encode_reply(HelloReply(256, 0, 0))
 
 
-def test_a_reply_answers_its_own_request_only():
+def test_a_reply_answers_its_own_request_only() -> None:
     codec = CODECS["7.0.0"]
     asked = GetTensor(zero_record(), 0, 10)
     assert codec.answers(asked, TensorData(10))
@@ -212,7 +215,7 @@ def test_a_reply_answers_its_own_request_only():
     assert not codec.answers(FreeBuffer(1), AllocBufferReply(1, 10))
 
 
-def test_padding_of_the_hello_reply_is_not_looked_at():
+def test_padding_of_the_hello_reply_is_not_looked_at() -> None:
     codec = CODECS["7.0.0"]
     body = b"\x07\x00\x00\xff" + bytes(24)
     reply = codec.decode_reply(Hello(), body)

@@ -1,10 +1,14 @@
 """The tensor record's dtype is the struct of the specification."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pytest
 
 from refimpl.wire import tensor
 from refimpl.wire.tensor import RPC_TENSOR
+from spec.dialect import StructDef
 from spec.load import load
 
 KINDS = {"u32": "<u4", "u64": "<u8", "i32": "<i4"}
@@ -12,11 +16,12 @@ RECORDS = [load().dialect(version).structs["rpc_tensor"] for version in load().v
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=load().versions)
-def test_dtype_has_the_fields_of_the_spec_in_its_order_and_places(record):
+def test_dtype_has_the_fields_of_the_spec_in_its_order_and_places(record: StructDef) -> None:
     assert RPC_TENSOR.itemsize == record.size
     assert RPC_TENSOR.names == tuple(field.name for field in record.fields)
+    places: Mapping[str, Any] = RPC_TENSOR.fields or {}
     for field in record.fields:
-        dtype, offset = RPC_TENSOR.fields[field.name][:2]
+        dtype, offset = places[field.name][:2]
         assert offset == field.offset, field.name
         assert dtype.itemsize == field.size, field.name
         if field.type == "char":
@@ -27,7 +32,7 @@ def test_dtype_has_the_fields_of_the_spec_in_its_order_and_places(record):
 
 
 @pytest.mark.parametrize("version", load().versions)
-def test_counts_are_the_constants_of_the_spec(version):
+def test_counts_are_the_constants_of_the_spec(version: str) -> None:
     dialect = load().dialect(version)
     assert dialect.constant("MAX_DIMS") == tensor.GGML_MAX_DIMS
     assert dialect.constant("MAX_SRC") == tensor.GGML_MAX_SRC
@@ -35,6 +40,6 @@ def test_counts_are_the_constants_of_the_spec(version):
     assert dialect.constant("MAX_NAME") == tensor.GGML_MAX_NAME
 
 
-def test_a_name_that_ends_in_nul_keeps_all_its_bytes_in_the_record():
+def test_a_name_that_ends_in_nul_keeps_all_its_bytes_in_the_record() -> None:
     raw = bytes(range(1, 9)) * 37
     assert np.frombuffer(raw, RPC_TENSOR)[0].tobytes() == raw
