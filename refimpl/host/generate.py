@@ -9,17 +9,17 @@ would take its last cell.
 from collections.abc import Callable, Sequence
 from enum import Enum
 from time import perf_counter
+from typing import Protocol
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.errors import UsageError
-from refimpl.host.engine import Engine
 from refimpl.host.summary import Times
 from refimpl.model.tokenizer import TextStream, Tokenizer
 
-__all__ = ["END_LINES", "END_MARK", "PROMPT_RESERVE", "Chooser", "Ending", "Generation", "check_prompt"]
+__all__ = ["END_LINES", "END_MARK", "PROMPT_RESERVE", "Chooser", "Ending", "Evaluator", "Generation", "check_prompt"]
 
 END_MARK = b" [end of text]\n"
 END_LINES = b"\n\n"
@@ -35,6 +35,21 @@ class Ending(Enum):
     CONTEXT_FULL = "context full"
 
 
+class Evaluator(Protocol):
+    """What Engine is to this file."""
+
+    @property
+    def n_past(self) -> int: ...
+
+    @property
+    def n_ctx(self) -> int: ...
+
+    @property
+    def graphs_reused(self) -> int: ...
+
+    async def evaluate(self, tokens: Sequence[int]) -> NDArray[np.float32]: ...
+
+
 Chooser = Callable[[NDArray[np.float32], Sequence[int]], int]
 """chooses the next token from logits (n_vocab,) and the tokens so far"""
 
@@ -43,7 +58,7 @@ Chooser = Callable[[NDArray[np.float32], Sequence[int]], int]
 class Generation:
     """One continuation. `show` takes bytes that end with a whole character, as soon as there are any."""
 
-    engine: Engine
+    engine: Evaluator
     tokenizer: Tokenizer
     choose: Chooser
     show: Callable[[bytes], None]

@@ -1,0 +1,132 @@
+"""Command lines: llama.cpp's spellings, values that look like flags, and one line for what cannot be used."""
+
+from pathlib import Path
+
+import pytest
+
+from refimpl.errors import UsageError
+from refimpl.host.command.flags import FLAGS, parse
+from refimpl.host.command.options import FlashAttention, Options
+from refimpl.model.sampler import SamplerParams
+
+M = ["-m", "model.gguf"]
+
+
+def test_defaults_are_those_of_llama_completion() -> None:
+    options = parse(M)
+    assert options == Options(model="model.gguf")
+    assert (options.predict, options.ctx_size, options.batch, options.ubatch) == (-1, 0, 2048, 512)
+    assert options.sampling == SamplerParams(
+        temp=0.8, top_k=40, top_p=0.95, min_p=0.05, repeat_penalty=1.0, repeat_last_n=64
+    )
+    assert (options.seed, options.flash, options.gpu_layers) == (-1, FlashAttention.AUTO, None)
+
+
+def test_every_flag_at_once() -> None:
+    words = (
+        "-p hi -n 5 -c 512 -b 256 -ub 128 -t 3 -ngl 15 -ts 3,1 --rpc a:1,[::1]:2 -dev RPC1,RPC0 --temp 0.5 --top-k 7 "
+        "--top-p 0.9 --min-p 0.1 --repeat-penalty 1.1 --repeat-last-n 32 -s 42 -fa off --ignore-eos -v -no-cnv"
+    )
+    assert parse([*M, *words.split()]) == Options(
+        model="model.gguf",
+        prompt="hi",
+        predict=5,
+        ctx_size=512,
+        batch=256,
+        ubatch=128,
+        threads=3,
+        gpu_layers=15,
+        tensor_split=(3.0, 1.0),
+        rpc=("a:1", "[::1]:2"),
+        devices=("RPC1", "RPC0"),
+        flash=FlashAttention.OFF,
+        sampling=SamplerParams(temp=0.5, top_k=7, top_p=0.9, min_p=0.1, repeat_penalty=1.1, repeat_last_n=32),
+        seed=42,
+        ignore_eos=True,
+        verbose=True,
+    )
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.names[0])
+def test_all_spellings_of_a_flag_mean_the_same(flag: object, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt"
+    prompt.write_text("from a file")
+    values = {"-f": str(prompt), "-dev": "none", "-fa": "on", "--rpc": "a:1"}
+    names = flag.names  # type: ignore[attr-defined]
+    value = [values.get(names[0], "1")] if flag.value else []  # type: ignore[attr-defined]
+    base = [*M, *(["--rpc", "a:1"] if names[0] == "-ts" else [])]
+    assert len({parse([*base, name, *value]) for name in names}) == 1
+
+
+def test_a_value_may_look_like_a_flag() -> None:
+    assert parse([*M, "-p", "-n"]).prompt == "-n"
+    assert parse([*M, "-p", "--prompt=x"]).prompt == "--prompt=x"
+    assert parse([*M, "-s", "-1", "-n", "-2"]).predict == -2
+
+
+def test_the_last_of_a_repeated_flag_counts() -> None:
+    assert parse([*M, "-n", "1", "--predict", "2"]).predict == 2
+
+
+def test_escapes_of_the_prompt_are_read_unless_told_otherwise() -> None:
+    prompt = r"a\n\t\x41\q\\"
+    assert parse([*M, "-p", prompt]).prompt == "a\n\tA\\q\\"
+    assert parse([*M, "-p", prompt, "--no-escape"]).prompt == prompt
+
+
+def test_a_prompt_file_loses_one_line_end_and_has_its_escapes_read(tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes(rb"Hello,\n my name is" + b"\n\n")
+    assert parse([*M, "-f", str(file)]).prompt == "Hello,\n my name is\n"
+
+
+@pytest.mark.parametrize(("text", "layers"), [("auto", None), ("all", None), ("-1", None), ("0", 0), ("99", 99)])
+def test_layer_counts(text: str, layers: int | None) -> None:
+    assert parse([*M, "-ngl", text]).gpu_layers == layers
+
+
+def test_devices_may_be_none() -> None:
+    assert parse([*M, "-dev", "none"]).devices == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("-m m --bogus", "--bogus is not a flag"),
+        ("-m m --promt x", "did you mean --prompt"),
+        ("-m m -n20", "-n20 is not a flag"),
+        ("-m m --ctx-size=512", "--ctx-size=512 is not a flag"),
+        ("-m m -n", "-n needs a value: -n N"),
+        ("-m m -n ten", "-n.*'ten' is not a whole number"),
+        ("-m m -n -3", "-n.*-3 is below -2"),
+        ("-m m -b 0", "-b.*0 is below 1"),
+        ("-m m --temp warm", "--temp.*'warm' is not a number"),
+        ("-m m -ngl some", "-ngl.*'some' is neither"),
+        ("-m m --rpc a:1 -ts 1,x", "-ts.*'x' is not a number"),
+        ("-m m --rpc a:1 -ts 1,-1", "-ts.*negative"),
+        ("-m m -fa maybe", "-fa.*none of on, off, auto"),
+        ("-m m --rpc a:0", "--rpc.*host:port"),
+        ("-m m --rpc a:1,a:1", "--rpc names a node twice"),
+        ("-m m --rpc a:1 -dev RPC0,RPC0", "-dev.*twice"),
+        ("-m m -dev RPC0", "-dev RPC0 .*--rpc"),
+        ("-m m -ts 1,1", "-ts .*--rpc"),
+        ("-m m -f /no/such/file", "-f.*'/no/such/file'.*No such file"),
+        ("-p hi", "-m FNAME is required"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_line(words: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint) as caught:
+        parse(words.split())
+    assert "\n" not in str(caught.value)
+
+
+def test_devices_are_listed_without_a_model() -> None:
+    assert parse(["--list-devices", "--rpc", "a:1"]).list_devices
+
+
+def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse(["-h"])
+    shown = capsys.readouterr().out
+    assert left.value.code == 0
+    assert not [name for flag in FLAGS for name in flag.names if name not in shown]
