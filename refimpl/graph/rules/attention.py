@@ -76,6 +76,7 @@ def flash_attention(group: OpGroup) -> None:
     group.require(transposed & (dst.ne[:, 0] == v.ne[:, 0]), "the result is not (dv, heads, n, batches)")
     group.require(dst.packed(), "the result is not packed")
     group.require(q.rows_packed() & k.rows_packed() & v.rows_packed(), "rows of q, k or v are not packed")
+    group.require(k.rows_apart() & v.rows_apart(), "rows of k or v overlap, so that no memory bounds their number")
     group.require(in_all(np.isfinite(group.floats(*FLASH_FLOATS))), "scale, max_bias or softcap is not finite")
     masked = group.having(FLASH_MASK)
     q, k, mask = masked.src(0), masked.src(1), masked.src(FLASH_MASK)

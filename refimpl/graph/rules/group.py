@@ -72,6 +72,13 @@ class Tensors:
         good: Bools = (self.ne[:, 0] == 1) | (self.nb[:, 0] == type_layouts().bytes[self.type])
         return good
 
+    def rows_apart(self) -> Bools:
+        """(m,) whether no byte belongs to two neighbouring rows"""
+        layouts = type_layouts()
+        row = layouts.bytes[self.type] * (self.ne[:, 0] // layouts.block[self.type])
+        apart: Bools = (self.ne[:, 1] == 1) | (self.nb[:, 1] >= row)
+        return apart
+
     def packed(self) -> Bools:
         """(m,) whether all elements follow each other without gaps in logical order"""
         layouts = type_layouts()

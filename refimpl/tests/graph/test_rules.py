@@ -176,6 +176,7 @@ REFUSED: dict[str, Node] = {
     "flash_attn_ext: result width": F["flash_attn_ext"].but(dst=T(F32, (32, 4, 5))),
     "flash_attn_ext: result with gaps": F["flash_attn_ext"].but(dst=T(F32, (16, 4, 5), (4, 128, 512, 2560))),
     "flash_attn_ext: gaps in v": F["flash_attn_ext"].but(src2=T(F16, (16, 7, 2), (4, 64, 448, 896))),
+    "flash_attn_ext: one key for all": F["flash_attn_ext"].but(src1=T(Q8_0, (32, 7, 2), (34, 0, 34, 68))),
     "flash_attn_ext: mask type": F["flash_attn_ext"].but(src3=T(F32, (7, 5))),
     "flash_attn_ext: narrow mask": F["flash_attn_ext"].but(src3=T(F16, (6, 5))),
     "flash_attn_ext: low mask": F["flash_attn_ext"].but(src3=T(F16, (7, 4))),
