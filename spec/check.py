@@ -170,10 +170,8 @@ def check_sizes(dialect: Dialect) -> Iterator[str]:
             yield f"struct {struct} has {dialect.structs[struct].size} bytes, measured were {size}"
     for name, (request, reply) in BODY_BYTES[dialect.name].items():
         command = dialect.command(name)
-        sizes = tuple(
-            dialect.structs[struct].size if struct in dialect.structs else None
-            for struct in (command.request, command.reply)
-        )
+        structs = (dialect.structs.get(struct or "") for struct in (command.request, command.reply))
+        sizes = tuple(struct.size if struct else None for struct in structs)
         if sizes != (request or None, reply):
             yield f"{name}: request and reply of {sizes} bytes, measured were {(request or None, reply)}"
     silent = {command.name for command in dialect.commands.values() if not command.answered}

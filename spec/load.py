@@ -135,6 +135,9 @@ def _dialect(spec: Spec, version: Version) -> Dialect:
 
     structs = _structs(held(spec.structs), version)
     commands = [_command(entry, version) for entry in held(spec.commands)]
+    types = [_type(entry) for entry in held(spec.types)]
+    _refuse_twins("command", [command.number for command in commands])
+    _refuse_twins("type", [element.number for element in types])
     return Dialect(
         version=version,
         hello=next((d.hello for d in spec.dialect_entries if parse_version(d.version) == version), version),
@@ -142,12 +145,18 @@ def _dialect(spec: Spec, version: Version) -> Dialect:
         structs=structs,
         tails={tail.name: tail for tail in spec.tails},
         ops=tuple(_op(entry, number, version) for number, entry in enumerate(held(spec.ops))),
-        types={entry.number: _type(entry) for entry in held(spec.types)},
+        types={element.number: element for element in types},
         withdrawn={entry.number: entry for entry in spec.withdrawn},
         enums={entry.name: attrs.evolve(entry, values=tuple(held(entry.values))) for entry in spec.enums},
         constants={entry.name: entry for entry in held(spec.constants)},
         phases=spec.phases,
     )
+
+
+def _refuse_twins(kind: str, numbers: list[int]) -> None:
+    for number in numbers:
+        if numbers.count(number) > 1:
+            raise SpecError(f"{kind}s.toml: two {kind}s have the number {number}")
 
 
 def _structs(entries: list[StructEntry], version: Version) -> dict[str, StructDef]:

@@ -1,0 +1,1 @@
+"""Tests of the specification: the loader, the checks, the prose and what is rendered."""
