@@ -117,12 +117,12 @@ class Connection:
         return len(self._unanswered)
 
     def receive(self, data: bytes | bytearray | memoryview) -> None:
-        """Append what the transport read; empty means that the peer sends no more."""
-        if self._ended:
-            raise RuntimeError("bytes after the end of the stream")
+        """Append what the transport read; empty means that the peer sends no more, and may be said again."""
         if not data:
             self._ended = True
             return
+        if self._ended:
+            raise RuntimeError("bytes after the end of the stream")
         if self._parsed == len(self._buffer):
             self._buffer.clear()
             self._parsed = 0

@@ -95,9 +95,16 @@ def resolve(ledger: Ledger, tensor: Any, offset: int, size: int) -> Region:
 
 
 def resolve_copy(ledger: Ledger, src: Any, dst: Any) -> tuple[Region, Region]:
-    """What COPY_TENSOR reads and writes: all bytes of `src`, as many from the start of `dst`; raises as `resolve`."""
-    size = tensor_nbytes(src, ledger.limits)
-    return resolve(ledger, src, 0, size), resolve(ledger, dst, 0, size)
+    """What COPY_TENSOR reads and writes: all bytes of `src`, and as many of dst's buffer from the data of `dst` on.
+
+    Extents need not agree (COPY-3): only the buffer bounds what is written. Raises as `resolve` does.
+    """
+    source = resolve(ledger, src, 0, tensor_nbytes(src, ledger.limits))
+    resolve(ledger, dst, 0, 0)
+    entry, data = ledger.get(int(dst["buffer"])), int(dst["data"])
+    if source.size and not entry.holds(data, source.size):
+        raise RegionError("COPY-3", f"{source.size} bytes from byte {data - entry.base} of a buffer of {entry.size}")
+    return source, Region(entry.handle, data - entry.base if source.size else 0, source.size)
 
 
 def span_2d(size: int, n_copies: int, stride: int) -> int:

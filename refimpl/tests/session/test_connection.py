@@ -315,8 +315,23 @@ def test_what_is_missing_counts_down_to_the_next_event() -> None:
 # the end
 
 
+def test_a_message_has_begun_from_its_first_byte_to_the_last_of_its_payload() -> None:
+    client, server = pair()
+    frame = client.send(set_tensor(4))
+    seen = [server.inside_message]
+    for piece in (frame[:1], frame[1:-1], frame[-1:]):
+        server.receive(piece)
+        server.next_event()
+        seen.append(server.inside_message)
+    for count in (1, 3):
+        server.payload_received(count)
+        seen.append(server.inside_message)
+    assert seen == [False, True, True, True, True, False]
+
+
 def test_the_end_between_messages_is_clean_and_stays() -> None:
     _, server = pair()
+    server.receive(b"")
     server.receive(b"")
     assert server.next_event() == server.next_event() == ConnectionClosed(inside_message=False)
     assert server.phase is Phase.CLOSED

@@ -179,19 +179,39 @@ def test_a_tensor_in_no_buffer_or_a_freed_one_is_refused(ledger: Ledger) -> None
         resolve(ledger, tensor, 0, 4)
 
 
-def test_a_copy_moves_all_of_its_source_and_needs_room_for_it(ledger: Ledger) -> None:
+def test_a_copy_moves_all_of_its_source_whatever_the_extents_of_its_destination(ledger: Ledger) -> None:
     entry, other = ledger.add(0, 1000), ledger.add(0, 100)
     src = record(entry, 100, Type.F32, (10, 1, 1, 1))
-    assert resolve_copy(ledger, src, record(other, 60, Type.F32, (5, 2, 1, 1))) == (
-        Region(entry.handle, 100, 40),
-        Region(other.handle, 60, 40),
-    )
-    smaller = resolve_copy(ledger, src, record(other, 60, Type.F32, (9, 1, 1, 1)))
-    assert smaller[1] == Region(other.handle, 60, 40)
+    for ne in ((5, 2, 1, 1), (1, 1, 1, 1), (0, 1, 1, 1)):
+        assert resolve_copy(ledger, src, record(other, 60, Type.F32, ne)) == (
+            Region(entry.handle, 100, 40),
+            Region(other.handle, 60, 40),
+        )
+
+
+@pytest.mark.parametrize(("at", "elements", "clause"), [(61, 1, "COPY-3"), (100, 0, "COPY-3"), (64, 10, "REGION-1")])
+def test_a_copy_needs_room_in_the_buffer_of_its_destination(
+    ledger: Ledger, at: int, elements: int, clause: str
+) -> None:
+    src = record(ledger.add(0, 1000), 100, Type.F32, (10, 1, 1, 1))
+    with pytest.raises(RegionError, match=clause):
+        resolve_copy(ledger, src, record(ledger.add(0, 100), at, Type.F32, (elements, 1, 1, 1)))
+
+
+def test_a_copy_of_no_elements_moves_nothing(ledger: Ledger) -> None:
+    entry = ledger.add(0, 100)
+    empty = record(entry, 100, Type.F32, (0, 1, 1, 1))
+    source, place = resolve_copy(ledger, empty, empty)
+    assert source.size == place.size == 0
+
+
+@pytest.mark.parametrize("data", [0, 1, *WRAPPING])
+def test_a_copy_cannot_wrap_into_the_buffer_of_its_destination(ledger: Ledger, data: int) -> None:
+    src = record(ledger.add(0, 1000), 100, Type.F32, (10, 1, 1, 1))
+    dst = record(ledger.add(0, 100), 0, Type.F32, (0, 1, 1, 1))
+    dst["data"] = data
     with pytest.raises(RegionError, match="COPY-3"):
-        resolve_copy(ledger, src, record(other, 61, Type.F32, (9, 1, 1, 1)))
-    with pytest.raises(RegionError, match="REGION-1"):
-        resolve_copy(ledger, src, record(other, 64, Type.F32, (10, 1, 1, 1)))
+        resolve_copy(ledger, src, dst)
 
 
 def test_strided_pieces_span_from_first_to_last_byte() -> None:
