@@ -26,6 +26,7 @@ from refimpl.errors import RefimplError, UsageError
 from refimpl.limits import Limits
 from refimpl.service.cache import TensorCache, default_folder
 from refimpl.service.server import Server
+from refimpl.service.transport import endpoint_text
 from spec.dialect import Dialect
 from spec.load import load
 
@@ -65,10 +66,17 @@ class Options:
     cache: bool
 
 
+def _version() -> str:
+    try:
+        return metadata.version("ggml-rpc-refimpl")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 def _parser() -> argparse.ArgumentParser:
     half = max(1, (os.cpu_count() or 1) // 2)
     every = ",".join(DEVICES)
-    version = f"{PROGRAM} {metadata.version('ggml-rpc-refimpl')} (protocol {DIALECT})"
+    version = f"{PROGRAM} {_version()} (protocol {DIALECT})"
     parser = _Parser(prog=PROGRAM, description="Serve this machine's devices over ggml RPC.", allow_abbrev=False)
     add = parser.add_argument
     add("-t", "--threads", type=int, default=half, metavar="N", help="threads of the CPU device (default: %(default)s)")
@@ -89,17 +97,22 @@ def parse(argv: Sequence[str]) -> Options:
             raise UsageError(f"unknown device {name!r}; available: {', '.join(DEVICES)}")
     if not 0 <= given.port < 1 << 16:
         raise UsageError(f"-p {given.port}: a port is a number from 0 to 65535")
+    if not given.host:
+        raise UsageError("-H needs a host name or an address")
     if given.threads < 1:
         raise UsageError(f"-t {given.threads}: at least one thread is needed")
     return Options(host=given.host, port=given.port, devices=devices, threads=given.threads, cache=given.cache)
 
 
 async def _listen(options: Options) -> list[trio.SocketListener]:
-    """Listeners on every address of the host; UsageError for an unknown host, OSError for a port not to be had."""
+    """Listeners on every address of the host. Raises UsageError for a host that is none, OSError for a port in use."""
     try:
         return await trio.open_tcp_listeners(options.port, host=options.host)
-    except trio.socket.gaierror as error:
-        raise UsageError(f"-H {options.host}: {error.strerror}") from error
+    except (trio.socket.gaierror, UnicodeError) as error:
+        raise UsageError(f"-H {options.host}: {getattr(error, 'strerror', error)}") from error
+    except OSError as error:
+        where = endpoint_text(options.host, options.port)
+        raise OSError(f"cannot listen on {where}: {error.strerror or error}; -p chooses another port") from error
 
 
 async def _serve(options: Options, dialect: Dialect) -> None:

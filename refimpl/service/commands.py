@@ -68,8 +68,9 @@ def _copy_tensor(own: Holdings, message: wire.CopyTensor) -> wire.Reply:
 
 
 def _init_tensor(own: Holdings, message: wire.InitTensor) -> None:
-    """Proves that the tensor may be there; no device here keeps padding of its own that would have to be cleared."""
-    own.region(message.tensor, 0, 0)
+    """Proves that the tensor may be there, unless it is in no buffer. No device here pads rows: nothing is done."""
+    if message.tensor["buffer"]:
+        own.region(message.tensor, 0, 0)
 
 
 def _get_alloc_size(own: Holdings, message: wire.GetAllocSize) -> wire.Reply:

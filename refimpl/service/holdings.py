@@ -46,9 +46,9 @@ class Holdings:
         self._memory: dict[int, Allocation] = {}
 
     def seat(self, device: int) -> Seat:
-        """The seat of a device by number; raises HandleError (DEV-1) if the node has none."""
+        """The seat of a device by number; raises HandleError (DEVICE-2) if the node has none."""
         if device >= len(self.seats):
-            raise HandleError("DEV-1", f"device {device} of {len(self.seats)}")
+            raise HandleError("DEVICE-2", f"device {device} of {len(self.seats)}")
         return self.seats[device]
 
     def allocate(self, device: int, size: int) -> BufferEntry:

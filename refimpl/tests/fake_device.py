@@ -121,6 +121,9 @@ class FakeDevice:
                     self.stopped += 1
                     raise ComputeStopped("stop word set")
             for node in program.graph.nodes:
+                if stop.event.is_set():
+                    self.stopped += 1
+                    raise ComputeStopped("stop word set")
                 _execute(program, int(node))
         finally:
             self.in_run -= 1

@@ -69,7 +69,7 @@ WITH_A_BUFFER: dict[str, Wrong] = {
     "get of 2^64 - 1 bytes": lambda own: wire.GetTensor(record(own, 100), 0, U64),
     "memset past the tensor": lambda own: wire.MemsetTensor(record(own, 100), 0, 101, 1),
     "memset of 2^64 - 1 bytes": lambda own: wire.MemsetTensor(record(own, 100), 1, U64, 1),
-    "copy to a smaller tensor": lambda own: wire.CopyTensor(record(own, 100), record(own, 99)),
+    "copy past the buffer": lambda own: wire.CopyTensor(record(own, 100), record(own, 90, at=29)),
     "copy to no buffer": lambda own: wire.CopyTensor(record(own, 8), record(None, 8)),
     "init outside the buffer": lambda own: wire.InitTensor(record(own, 128, at=1)),
     "alloc size of a type that is not there": lambda own: wire.GetAllocSize(
