@@ -65,7 +65,7 @@ def soft_max(group: OpGroup) -> None:
 def flash_attention(group: OpGroup) -> None:
     """`q (d, n, h, s), k (d, kv, hk, sk), v (dv, kv, hk, sk) -> (dv, h, n, s)` F32, packed.
 
-    h is a multiple of hk, s of sk; mask F16 (>= kv, >= n, m2, m3) in src3, sinks F32 (h) in src4, if any.
+    h is a multiple of hk, s of sk; mask F16 (kv, >= n, m2, m3) in src3, sinks F32 (h) in src4, if any.
     """
     q, k, v, dst = group.src(0), group.src(1), group.src(2), group.dst
     group.require(q.is_type(Type.F32) & dst.is_type(Type.F32), "q or the result is not F32")
@@ -82,7 +82,7 @@ def flash_attention(group: OpGroup) -> None:
     q, k, mask = masked.src(0), masked.src(1), masked.src(FLASH_MASK)
     masked.require(mask.is_type(Type.F16), "the mask is not F16")
     masked.require(
-        (mask.ne[:, 0] >= k.ne[:, 1]) & (mask.ne[:, 1] >= q.ne[:, 1]) & _divides(mask, q),
+        (mask.ne[:, 0] == k.ne[:, 1]) & (mask.ne[:, 1] >= q.ne[:, 1]) & _divides(mask, q),
         "the mask does not fit q and k",
     )
     masked.require(mask.rows_packed(), "rows of the mask are not packed")

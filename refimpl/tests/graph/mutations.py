@@ -1,4 +1,4 @@
-"""Hypothesis strategies: one field of a good graph set to a value near the old one, to a power of two, or to anything."""
+"""Hypothesis strategies: one field of a good graph set to a value near the old one, to a round one, or to anything."""
 
 from collections.abc import Sequence
 

@@ -179,6 +179,7 @@ REFUSED: dict[str, Node] = {
     "flash_attn_ext: one key for all": F["flash_attn_ext"].but(src1=T(Q8_0, (32, 7, 2), (34, 0, 34, 68))),
     "flash_attn_ext: mask type": F["flash_attn_ext"].but(src3=T(F32, (7, 5))),
     "flash_attn_ext: narrow mask": F["flash_attn_ext"].but(src3=T(F16, (6, 5))),
+    "flash_attn_ext: wide mask": F["flash_attn_ext"].but(src3=T(F16, (8, 5))),
     "flash_attn_ext: low mask": F["flash_attn_ext"].but(src3=T(F16, (7, 4))),
     "flash_attn_ext: mask heads": F["flash_attn_ext"].but(src3=T(F16, (7, 5, 3))),
     "flash_attn_ext: sinks": F["flash_attn_ext"].but(src4=T(F32, (2,))),
