@@ -45,8 +45,8 @@ class _Shape:
     request_class: type[Request]
     reply_class: type[Reply] | None
     """None: not answered"""
-    unsendable: tuple[str, ...]
-    """attributes of the request class that this dialect lacks; they must be 0"""
+    absent: tuple[str, ...]
+    """attributes of the request class that this dialect lacks; they are 0"""
 
 
 def _shape(dialect: Dialect, definition: CommandDef, limits: Limits) -> _Shape:
@@ -130,6 +130,8 @@ class Codec:
         if len(body) < shape.request.size:
             raise FrameError("FRAME-5", f"{Command(command).name} has {len(body)} of {shape.request.size} bytes")
         values = shape.request.unpack(body)
+        for name in shape.absent:
+            values[name] = 0
         if shape.tail == "graph":
             return self._decode_graph(values, body, shape.request.size)
         if shape.tail == "bytes":
@@ -147,7 +149,7 @@ class Codec:
         if shape is None:
             raise ValueError(f"protocol {self.dialect.name} has no {request.command.name}")
         values = _values(request)
-        for name in shape.unsendable:
+        for name in shape.absent:
             if values[name]:
                 raise ValueError(
                     f"protocol {self.dialect.name} cannot carry {name} = {values[name]} of {request.command.name}"
@@ -208,7 +210,7 @@ class Codec:
             )
         return GraphCompute(
             device=values["device"],
-            uid=values.get("uid", 0),
+            uid=values["uid"],
             nodes=np.frombuffer(body, NODE_IDS, n_nodes, fixed),
             tensors=np.frombuffer(body, RPC_TENSOR, n_tensors, start),
             body=body,

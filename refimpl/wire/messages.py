@@ -1,7 +1,7 @@
 """Every request and reply as one frozen class, the same for all dialects.
 
 Rules:
-- A field that only some dialects have has a default that means its absence: uid 0, cache_flag 0.
+- A field that only some dialects have is 0 in the others: uid, cache_flag.
 - `tensor`, `src` and `dst` are single RPC_TENSOR records (numpy.void), read-only views of the bytes they arrived in.
 - Bulk bytes are no part of a message: `payload_bytes` of a request says how many follow its fixed part, `reply_bytes`
   how many its bulk reply has. Both are plain Python integers and cannot wrap.

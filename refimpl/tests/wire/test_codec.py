@@ -160,6 +160,22 @@ def test_counts_that_do_not_fit_the_body_or_the_limits_are_refused(body: bytes) 
         CODECS["7.0.0"].decode_request(Command.GRAPH_COMPUTE, body)
 
 
+def test_a_field_that_a_dialect_lacks_is_zero() -> None:
+    """6.0.0 knows no cache flag; the data reaches back further than the dialects that are served."""
+    codec = Codec(load().at("6.0.0"), LIMITS)
+    frame = codec.encode_request(SetTensor(zero_record(), cache_flag=0, offset=5, size=7))
+    body = frame[REQUEST_HEAD.size :]
+    assert len(body) == 304
+    assert codec.decode_request(Command.SET_TENSOR, body, 7) == SetTensor(zero_record(), 0, 5, 7)
+    with pytest.raises(ValueError, match="cannot carry cache_flag"):
+        codec.encode_request(SetTensor(zero_record(), cache_flag=1, offset=5, size=7))
+
+
+def test_a_dialect_with_empty_replies_has_no_codec() -> None:
+    with pytest.raises(ValueError, match="empty frame"):
+        Codec(load().at("5.0.0"), LIMITS)
+
+
 def test_an_empty_graph_is_a_message() -> None:
     graph = CODECS["7.0.0"].decode_request(Command.GRAPH_COMPUTE, graph_body(0, 0))
     assert isinstance(graph, GraphCompute)
