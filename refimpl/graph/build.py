@@ -96,12 +96,12 @@ def _table(judge: Judge, op: NDArray[np.int32], references: References, found: t
         buffer=places.buffer,
         offset=places.offset,
         op=op,
-        params=np.ascontiguousarray(records["op_params"]),
-        flags=np.ascontiguousarray(records["flags"]),
+        params=records["op_params"].astype(np.int32),
+        flags=records["flags"].astype(np.int32),
         src=references.src,
         view_src=references.view_src,
-        use_count=np.ascontiguousarray(records["use_count"]),
-        name=np.ascontiguousarray(records["name"]),
+        use_count=records["use_count"].astype(np.int32),
+        name=records["name"].copy(),
     )
 
 

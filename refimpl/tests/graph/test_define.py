@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
+import attrs
 import numpy as np
 import pytest
 
+from refimpl.graph.checked import TensorTable
 from refimpl.graph.define import GraphBuilder, Rope, Tensor
 from refimpl.graph.layout import natural_strides
-from refimpl.tests.graph.samples import ALIGNMENT, layer
+from refimpl.tests.graph.samples import ALIGNMENT, T, layer, one_node
 from spec.names import Op, TensorFlag, Type
 
 
@@ -33,6 +35,16 @@ def test_every_node_has_the_compute_flag_and_no_leaf_has() -> None:
     sample = layer(True)
     flagged = sample.records["id"][(sample.records["flags"] & TensorFlag.COMPUTE) != 0]
     assert flagged.tolist() == sample.nodes.tolist()
+
+
+def test_a_checked_graph_keeps_nothing_of_the_message() -> None:
+    for sample in (layer(True), one_node(Op.NONE, T(Type.F32, (4,)), ())):
+        table = sample.build().tensors
+        for field in attrs.fields(TensorTable):
+            array = getattr(table, field.name)
+            assert not np.shares_memory(array, sample.records)
+            assert array.flags.aligned
+            assert array.flags.c_contiguous
 
 
 def test_use_counts_are_the_operand_slots_that_name_a_tensor() -> None:
