@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import trio
 
+from refimpl.device.cpu import CpuDevice
 from refimpl.errors import UsageError
 from refimpl.host.command.flags import parse
 from refimpl.host.command.options import Options
@@ -38,7 +39,7 @@ async def _until_interrupt(options: Options, outlet: Outlet) -> int:
     with trio.open_signal_receiver(signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
-            code = await run(options, outlet)
+            code = await run(options, outlet, CpuDevice)
             nursery.cancel_scope.cancel()
     if code == EXIT_INTERRUPTED:
         outlet.show(b"\n")

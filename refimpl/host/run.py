@@ -6,14 +6,14 @@ was lost on the way, 130 interrupted. In the last two cases the text made so far
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from time import perf_counter
 
 import attrs
 
-from refimpl.device.cpu import CpuDevice
+from refimpl.device.protocol import Device
 from refimpl.errors import NodeError, NodeUnreachable, RefimplError, UsageError, VersionMismatch
 from refimpl.host.backends.local import LocalBackend
 from refimpl.host.backends.protocol import Backend
@@ -36,7 +36,7 @@ from refimpl.model.gguf_file import ModelFile, open_model
 from refimpl.model.tokenizer import Tokenizer
 from refimpl.model.weights import TOKEN_EMBD
 
-__all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_NODE_LOST", "run"]
+__all__ = ["EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_NODE_LOST", "OpenDevice", "run"]
 
 EXIT_FAILED = 1
 EXIT_NODE_LOST = 3
@@ -44,6 +44,10 @@ EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells report it"""
 MANY_CORES = 4
 """above it, half of the cores are taken to be second threads of the other half, as in llama.cpp"""
+
+
+OpenDevice = Callable[[int], Device]
+"""opens the local CPU for a number of threads; it is closed at the end of the run"""
 
 
 @attrs.frozen(eq=False)
@@ -56,11 +60,11 @@ class _Job:
     context: Context
 
 
-async def run(options: Options, outlet: Outlet) -> int:
+async def run(options: Options, outlet: Outlet, local: OpenDevice) -> int:
     """Run to the end and return the exit code; what goes wrong is said in one line. Cancelling it is an interrupt."""
     try:
         async with AsyncExitStack() as stack:
-            await _run(options, outlet, stack)
+            await _run(options, outlet, local, stack)
     except NodeError as error:
         outlet.fail(error)
         return EXIT_FAILED if isinstance(error, NodeUnreachable | VersionMismatch) else EXIT_NODE_LOST
@@ -70,19 +74,33 @@ async def run(options: Options, outlet: Outlet) -> int:
     return 0
 
 
-async def _run(options: Options, outlet: Outlet, stack: AsyncExitStack) -> None:
+async def _run(options: Options, outlet: Outlet, local: OpenDevice, stack: AsyncExitStack) -> None:
     begin = perf_counter()
-    job = None if options.list_devices else _open(options, outlet)
-    devices = await connect_all(stack, options.rpc)
-    if job is None:
-        outlet.show("".join(line + "\n" for line in await device_lines(devices)).encode())
+    if options.list_devices:
+        lines = await device_lines(await connect_all(stack, options.rpc))
+        outlet.show("".join(line + "\n" for line in lines).encode())
         return
-    stages = await _load(options, job, choose(devices, options.devices), (stack, outlet))
+
+    def open_local() -> LocalBackend:
+        device = local(options.threads if options.threads > 0 else _default_threads())
+        stack.callback(device.close)
+        return LocalBackend(device, Limits())
+
+    job = _open(options, outlet)
+    devices = choose(await connect_all(stack, options.rpc), options.devices)
+    plan, backends = await _place(options, job, devices, open_local)
+    stages = await _load(job, plan, backends, outlet)
+    for stage in stages if options.verbose else ():
+        outlet.say(f"{stage.backend.name}: {stage.memory_words()}")
     engine = Engine(stages, job.model.tensors[TOKEN_EMBD], job.context.cache.n_ctx, job.context.ubatch)
+    outlet.say(f"n_ctx = {engine.n_ctx}, n_batch = {options.batch}, n_ubatch = {engine.ubatch}")
+    await _continue(options, job, engine, Times(load=perf_counter() - begin), outlet)
+
+
+async def _continue(options: Options, job: _Job, engine: Engine, times: Times, outlet: Outlet) -> None:
+    """The text, and the summary whatever ends it."""
     sampling = Sampling.of(options, job.tokenizer.end_ids)
     outlet.say(sampling.words())
-    outlet.say(f"n_ctx = {engine.n_ctx}, n_batch = {options.batch}, n_ubatch = {engine.ubatch}")
-    times = Times(load=perf_counter() - begin)
     generation = Generation(
         engine=engine, tokenizer=job.tokenizer, choose=sampling.choose, show=outlet.show, times=times
     )
@@ -109,32 +127,28 @@ def _open(options: Options, outlet: Outlet) -> _Job:
     return _Job(model, tokenizer, prompt, Context(CacheShape(n_ctx, options.flash.enabled), ubatch))
 
 
-async def _load(
-    options: Options, job: _Job, devices: Sequence[NodeDevice], ends: tuple[AsyncExitStack, Outlet]
-) -> list[LoadedStage]:
-    """Place the layers and fill the memory of every stage."""
-    stack, outlet = ends
+async def _place(
+    options: Options, job: _Job, devices: Sequence[NodeDevice], open_local: Callable[[], LocalBackend]
+) -> tuple[Plan, list[Backend]]:
+    """Which layer goes where, and the backends by device number; the local one, if it has work, is the last."""
     if options.tensor_split and not devices:
         raise UsageError("-ts divides layers among devices and there are none")
     free = [free for free, _ in await gather([device.device.memory for device in devices])]
     plan = place(job.model.hparams.n_layer, options.gpu_layers, shares(options.tensor_split, free))
     backends: list[Backend] = [RemoteBackend(device) for device in devices]
     if any(stage.device == LOCAL for stage in plan.stages()):
-        backends.append(_local(options, stack))  # LOCAL is -1, the last one
+        backends.append(open_local())  # LOCAL is -1
+    return plan, backends
+
+
+async def _load(job: _Job, plan: Plan, backends: Sequence[Backend], outlet: Outlet) -> list[LoadedStage]:
+    """Ask for all memory, then fill it."""
     _tell_plan(outlet, plan, backends)
     calls = [partial(reserve, job.model, stage, backends[stage.device], job.context) for stage in plan.stages()]
     stages = await gather(calls)
     with outlet.progress(remote_bytes(stages)) as advance:
         await upload(stages, advance)
-    for stage in stages if options.verbose else ():
-        outlet.say(f"{stage.backend.name}: {stage.memory_words()}")
     return stages
-
-
-def _local(options: Options, stack: AsyncExitStack) -> LocalBackend:
-    device = CpuDevice(threads=options.threads if options.threads > 0 else _default_threads())
-    stack.callback(device.close)
-    return LocalBackend(device, Limits())
 
 
 def _default_threads() -> int:

@@ -15,7 +15,7 @@ from refimpl.service.client import RemoteBuffer
 __all__ = ["RemoteBackend"]
 
 PADDED_ROW = 512
-"""a row of quantised blocks that is no multiple of it may take more room on a device than its bytes (ALLOC-SIZE)"""
+"""a row of quantised blocks that is no multiple of it may take more room on a device than its bytes (ALLOC-13)"""
 
 
 class RemoteBackend:

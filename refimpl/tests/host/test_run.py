@@ -1,0 +1,230 @@
+"""Whole runs in one process: real sockets, real servers, the tiny model, every op by definition.
+
+The recorded text is that of stock llama-completion (build 11434) for the same file, `-p "Hello, my name is" -n 32
+--temp 0`, with flash attention. Without it the texts of stock part from its own with flash after four tokens, on
+logits closer than arithmetic of another order can tell: there our runs are compared with each other alone.
+"""
+
+import io
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+from refimpl.host.command.flags import parse
+from refimpl.host.command.options import Options
+from refimpl.host.outlet import Outlet
+from refimpl.host.run import EXIT_FAILED, EXIT_NODE_LOST, run
+from refimpl.limits import Limits
+from refimpl.service.server import Server
+from refimpl.tests.fake_device import FakeDevice
+from refimpl.tests.model.tiny import TINY_PATH
+from refimpl.tests.oracle_device import OracleDevice
+from refimpl.tests.service.harness import DIALECT, PATIENCE, Running, running
+from refimpl.trace import CommandTaken, TraceEvent
+
+PROMPT = "Hello, my name is"
+STOCK_TEXT = b"Hello, my name is\x17+^\xf0\xf1\r=\x0e\xe3\xf1\r=\x0eW\n\n"
+ENDED_TEXT = b""
+"""of `-p for`: the model ends it by itself"""
+SOME = "12"
+"""tokens where their number does not matter"""
+BASE = ["-m", str(TINY_PATH), "-p", PROMPT, "-n", SOME, "-c", "256", "--temp", "0"]
+
+
+@attrs.frozen
+class Outcome:
+    """What a run left behind."""
+
+    code: int
+    text: bytes
+    notes: str
+
+    @property
+    def last_line(self) -> str:
+        return self.notes.splitlines()[-1]
+
+
+async def go(*words: str, base: Sequence[str] = BASE) -> Outcome:
+    """One run with more flags; the local CPU is the oracle."""
+    options: Options = parse([*base, *words])
+    text, notes = io.BytesIO(), io.StringIO()
+    with trio.fail_after(6 * PATIENCE):
+        code = await run(options, Outlet(text, notes), lambda threads: OracleDevice())
+    return Outcome(code, text.getvalue(), notes.getvalue())
+
+
+@asynccontextmanager
+async def nodes(count: int) -> AsyncIterator[list[Running]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(running(OracleDevice())) for _ in range(count)]
+
+
+def rpc(found: Sequence[Running]) -> tuple[str, str]:
+    return "--rpc", ",".join(node.endpoint for node in found)
+
+
+async def test_local_text_is_that_of_stock() -> None:
+    outcome = await go("-n", "32")
+    assert (outcome.code, outcome.text) == (0, STOCK_TEXT)
+
+
+async def test_local_text_ends_where_that_of_stock_ends() -> None:
+    outcome = await go("-p", "for", "-n", "32")
+    assert outcome.text == ENDED_TEXT
+
+
+@pytest.mark.parametrize("flash", ["on", "off"])
+async def test_the_same_text_wherever_the_layers_are(flash: str) -> None:
+    local = await go("-fa", flash)
+    async with nodes(2) as found:
+        whole = await go("-fa", flash, *rpc(found[:1]))
+        two = await go("-fa", flash, *rpc(found))
+        half = await go("-fa", flash, *rpc(found), "-ngl", "1")
+    assert [run.text for run in (whole, two, half)] == [local.text] * 3
+    assert "layers 0 to 0\n" in half.notes
+    assert local.code == 0
+
+
+async def test_a_prompt_in_pieces_gives_the_same_text() -> None:
+    whole, pieces = await go(), await go("-ub", "5")
+    assert pieces.text == whole.text
+
+
+async def test_a_token_costs_each_device_one_round_trip_and_no_graph() -> None:
+    async with nodes(2) as found:
+        await go(*rpc(found), "-ts", "1,2")
+        for node in found:
+            commands = [event.command for event in node.trace.of(CommandTaken)]
+            tail = commands[commands.index("GRAPH_COMPUTE") + 2 :]
+            assert commands.count("GRAPH_COMPUTE") == 2
+            assert tail[:3] == ["SET_TENSOR", "GRAPH_COMPUTE", "GET_TENSOR"]
+            assert tail[3:] == ["SET_TENSOR", "GRAPH_RECOMPUTE", "GET_TENSOR"] * (int(SOME) - 2)
+
+
+async def test_layers_go_where_ngl_and_ts_and_dev_say() -> None:
+    async with nodes(2) as found:
+        outcome = await go(*rpc(found), "-ngl", "1", "-ts", "1,1", "-dev", "RPC1,RPC0", "-n", "1")
+    assert outcome.notes.splitlines()[:3] == [
+        "CPU (bytes of a test): layers 0 to 0",
+        f"RPC1 ({found[1].endpoint}): layers 1 to 1",
+        f"RPC0 ({found[0].endpoint}): output",
+    ]
+
+
+async def test_no_layers_on_devices_leave_nothing_there() -> None:
+    async with nodes(1) as found:
+        outcome = await go(*rpc(found), "-ngl", "0", "-n", "2")
+        commands = {event.command for event in found[0].trace.of(CommandTaken)}
+    assert outcome.code == 0
+    assert "ALLOC_BUFFER" not in commands
+
+
+async def test_a_seed_gives_the_same_text_again() -> None:
+    sampled = [*BASE[:-1], "1.5", "-s", "7", "--top-k", "0"]
+    first, second, other = [await go(base=sampled), await go(base=sampled), await go("-s", "8", base=sampled)]
+    assert first.text == second.text != other.text
+
+
+async def test_a_text_fills_the_context_and_says_so() -> None:
+    long = [*BASE[:3], "x" * 240, "--temp", "0", "-c", "256", "--ignore-eos"]
+    outcome = await go(base=long)
+    assert outcome.code == 0
+    assert re.search(r"eval time =.* 14 runs", outcome.notes)
+    assert "context full: 256 tokens" in outcome.notes
+
+
+async def test_an_end_token_that_may_not_come_does_not() -> None:
+    outcome = await go("-p", "for", "--ignore-eos")
+    assert b"[end of text]" not in outcome.text
+    assert re.search(rf"eval time =.* {int(SOME) - 1} runs", outcome.notes)
+
+
+async def test_the_closing_lines_count_prompt_and_text() -> None:
+    outcome = await go()
+    assert re.search(r"prompt eval time = +[\d.]+ ms / +17 tokens", outcome.notes)
+    assert re.search(r"   eval time = +[\d.]+ ms / +11 runs", outcome.notes)
+
+
+async def test_upload_is_reported_in_bytes_per_second() -> None:
+    async with nodes(1) as found:
+        outcome = await go(*rpc(found), "-n", "1")
+    assert re.search(r"uploading .*807\.9/807\.9 kB .*B/s", outcome.notes)
+
+
+async def test_devices_are_listed_on_stdout() -> None:
+    async with nodes(1) as found:
+        outcome = await go("--list-devices", *rpc(found), base=[])
+    assert outcome.text.decode() == f"Available devices:\n  RPC0: {found[0].endpoint} (256 MiB, 256 MiB free)\n"
+    assert (outcome.code, outcome.notes) == (0, "")
+
+
+@asynccontextmanager
+async def doomed_node() -> AsyncIterator[str]:
+    """The endpoint of a node that goes away as soon as it is told to run a graph again."""
+    life = trio.CancelScope()
+
+    def doom(event: TraceEvent) -> None:
+        if isinstance(event, CommandTaken) and event.command == "GRAPH_RECOMPUTE":
+            life.cancel()
+
+    async def serve(task_status: trio.TaskStatus[list[trio.SocketListener]]) -> None:
+        with life:
+            await server.serve(await trio.open_tcp_listeners(0, host="127.0.0.1"), task_status=task_status)
+
+    server = Server([OracleDevice()], DIALECT, Limits(), trace=doom, tell_commands=True)
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(serve)
+        yield f"127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+
+
+async def test_a_node_lost_in_the_middle_leaves_the_text_and_names_node_and_command() -> None:
+    async with doomed_node() as endpoint:
+        outcome = await go("--rpc", endpoint, "-n", "-1", "--ignore-eos")
+    assert outcome.code == EXIT_NODE_LOST
+    assert outcome.text.startswith(PROMPT.encode())
+    assert len(outcome.text) > len(PROMPT)
+    assert re.fullmatch(rf"refimpl-cli: {endpoint}: .*(GRAPH_RECOMPUTE|GET_TENSOR).*", outcome.last_line)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--rpc", "127.0.0.1:1"], ["127.0.0.1:1", "-H"]),
+        (["-m", "/no/such/file"], ["/no/such/file", "No such file"]),
+        (["-m", __file__], [__file__, "not a GGUF"]),
+        (["-p", ""], []),
+        (["-p", "x" * 300], ["301 tokens, max 252", "-c"]),
+    ],
+)
+async def test_what_cannot_be_used_ends_with_one_line(words: list[str], parts: list[str]) -> None:
+    outcome = await go(*words)
+    if words == ["-p", ""]:  # the model begins every text with a token of its own
+        assert outcome.code == 0
+        return
+    assert outcome.code == EXIT_FAILED
+    assert outcome.text == b""
+    assert len(outcome.notes.splitlines()) == 1
+    assert outcome.notes.startswith("refimpl-cli: ")
+    assert [part for part in parts if part not in outcome.notes] == []
+
+
+async def test_too_little_memory_is_found_before_anything_is_uploaded() -> None:
+    async with running(FakeDevice(capacity=1 << 20)) as node:
+        outcome = await go("--rpc", node.endpoint)
+        commands = [event.command for event in node.trace.of(CommandTaken)]
+    assert outcome.code == EXIT_FAILED
+    assert re.search(rf"RPC0 {node.endpoint}: \S+ MiB for .* asked, \S+ MiB free", outcome.last_line)
+    assert "SET_TENSOR" not in commands
+
+
+async def test_a_truncated_model_is_refused_by_name(tmp_path: Path) -> None:
+    short = tmp_path / "short.gguf"
+    short.write_bytes(TINY_PATH.read_bytes()[:-1000])
+    outcome = await go("-m", str(short))
+    assert outcome.code == EXIT_FAILED
+    assert re.search(r"short\.gguf: truncated: tensor '.*'", outcome.last_line)
