@@ -27,10 +27,15 @@ _WORDS = re.compile(r"[a-z_]\w*")
 
 def faults(spec: Spec, prose: Prose) -> list[str]:
     """Everything that is wrong with the data, the prose, or the two together; rendered files are main's business."""
-    found = [line for check in (check_clauses, check_prose) for line in check(spec, prose)]
-    for check_data in (check_versions, check_phases, check_fnv, check_enums):
+    found = [line for check in (_check_clauses, _check_prose) for line in check(spec, prose)]
+    for check_data in (_check_versions, _check_phases, _check_fnv, check_enums):
         found += check_data(spec)
-    per_dialect: tuple[Callable[[Dialect], Iterator[str]], ...] = (check_commands, check_sizes, check_types, check_ops)
+    per_dialect: tuple[Callable[[Dialect], Iterator[str]], ...] = (
+        _check_commands,
+        _check_sizes,
+        check_types,
+        check_ops,
+    )
     for entry in spec.dialect_entries:
         dialect = spec.dialect(entry.version)
         found += [f"{entry.version}: {line}" for check_one in per_dialect for line in check_one(dialect)]
@@ -53,7 +58,7 @@ def main() -> int:
     return 1 if found else 0
 
 
-def cited(spec: Spec) -> Iterator[tuple[str, str]]:
+def _cited(spec: Spec) -> Iterator[tuple[str, str]]:
     """(clause id, where in the data) for every clause that the data refers to."""
     for constant in spec.constants:
         yield constant.clause, f"constant {constant.name}"
@@ -72,16 +77,16 @@ def cited(spec: Spec) -> Iterator[tuple[str, str]]:
     yield from ((op.clause, f"op {op.name}") for op in spec.ops)
 
 
-def check_clauses(spec: Spec, prose: Prose) -> Iterator[str]:
+def _check_clauses(spec: Spec, prose: Prose) -> Iterator[str]:
     """Every clause that the data cites exists; no id stands twice."""
     ids = Counter(clause.id for file, text in prose.items() for clause in clauses_in(file, text))
     yield from (f"clause {clause} stands {count} times in the prose" for clause, count in ids.items() if count > 1)
-    for clause, where in cited(spec):
+    for clause, where in _cited(spec):
         if clause not in ids:
             yield f"{where}: no clause {clause} in the prose"
 
 
-def check_prose(spec: Spec, prose: Prose) -> Iterator[str]:
+def _check_prose(spec: Spec, prose: Prose) -> Iterator[str]:
     """References inside the prose resolve; a clause is a sentence; its bounds are versions that the data knows."""
     found = [clause for file, text in prose.items() for clause in clauses_in(file, text)]
     ids, families = {clause.id for clause in found}, {clause.family for clause in found}
@@ -96,7 +101,7 @@ def check_prose(spec: Spec, prose: Prose) -> Iterator[str]:
                 yield f"{clause.file}: {clause.id} refers to {match[0]}, which does not exist"
 
 
-def check_versions(spec: Spec) -> Iterator[str]:
+def _check_versions(spec: Spec) -> Iterator[str]:
     """Bounds are versions, in order, and not older than the beginning of the data."""
     inner: list[Held] = [field for struct in spec.structs for field in struct.fields]
     inner += [value for enum in spec.enums for value in enum.values]
@@ -114,7 +119,7 @@ def check_versions(spec: Spec) -> Iterator[str]:
             yield f"{where}: until {entry.until} is not after since"
 
 
-def check_phases(spec: Spec) -> Iterator[str]:
+def _check_phases(spec: Spec) -> Iterator[str]:
     """Commands name phases that exist; every phase but the last can be left; each is reached."""
     names = {phase.name for phase in spec.phases}
     reached = {"greeting", "closed"}
@@ -128,7 +133,7 @@ def check_phases(spec: Spec) -> Iterator[str]:
     yield from (f"phase {phase} cannot be reached" for phase in sorted(names - reached))
 
 
-def check_fnv(spec: Spec) -> Iterator[str]:
+def _check_fnv(spec: Spec) -> Iterator[str]:
     """The constants give the hashes of the test vectors."""
     constants = {constant.name: constant.value for constant in spec.constants}
     for vector in spec.fnv_vectors:
@@ -139,7 +144,7 @@ def check_fnv(spec: Spec) -> Iterator[str]:
             yield f"FNV-1a of {vector.text!r} is {value:#x}, not {vector.hash:#x}"
 
 
-def check_commands(dialect: Dialect) -> Iterator[str]:
+def _check_commands(dialect: Dialect) -> Iterator[str]:
     """Numbers without gaps; requests, tails and replies exist; no struct is left over."""
     if sorted(dialect.commands) != list(range(len(dialect.commands))):
         yield f"command numbers are {sorted(dialect.commands)}"
@@ -163,7 +168,7 @@ def _names_fields(dialect: Dialect, command: CommandDef) -> bool:
     return struct is not None and bool(words) and set(words) <= {field.name for field in struct.fields}
 
 
-def check_sizes(dialect: Dialect) -> Iterator[str]:
+def _check_sizes(dialect: Dialect) -> Iterator[str]:
     """Sizes and unanswered commands are those that were measured."""
     for struct, size in FIXED_PART_BYTES.items():
         if dialect.structs[struct].size != size:

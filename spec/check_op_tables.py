@@ -9,9 +9,9 @@ from spec.measured import BLOCKS
 
 __all__ = ["check_enums", "check_ops", "check_types"]
 
-WORD_BYTES = 4
-NEVER_ACCEPTED = {"MAP_CUSTOM1", "MAP_CUSTOM2", "MAP_CUSTOM3", "CUSTOM"}
-NOT_EXECUTED = {"NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE"}
+_WORD_BYTES = 4
+_NEVER_ACCEPTED = {"MAP_CUSTOM1", "MAP_CUSTOM2", "MAP_CUSTOM3", "CUSTOM"}
+_NOT_EXECUTED = {"NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE"}
 
 
 def check_types(dialect: Dialect) -> Iterator[str]:
@@ -31,10 +31,10 @@ def check_ops(dialect: Dialect) -> Iterator[str]:
     """Names are unique, slots and words fit the record, flags stand on the right ops, every op says what it does."""
     names = Counter(op.name for op in dialect.ops)
     yield from (f"op {name} stands {count} times" for name, count in names.items() if count > 1)
-    if (never := {op.name for op in dialect.ops if op.never_accepted}) != NEVER_ACCEPTED:
-        yield f"ops that are never accepted: {sorted(never ^ NEVER_ACCEPTED)} should be the other way"
-    if (still := {op.name for op in dialect.ops if not op.executes}) != NOT_EXECUTED:
-        yield f"ops that do not execute: {sorted(still ^ NOT_EXECUTED)} should be the other way"
+    if (never := {op.name for op in dialect.ops if op.never_accepted}) != _NEVER_ACCEPTED:
+        yield f"ops that are never accepted: {sorted(never ^ _NEVER_ACCEPTED)} should be the other way"
+    if (still := {op.name for op in dialect.ops if not op.executes}) != _NOT_EXECUTED:
+        yield f"ops that do not execute: {sorted(still ^ _NOT_EXECUTED)} should be the other way"
     for op in dialect.ops:
         yield from (f"op {op.name}: {fault}" for fault in _op_faults(dialect, op))
 
@@ -55,13 +55,13 @@ def _op_faults(dialect: Dialect, op: OpDef) -> Iterator[str]:
         if param.type not in ("i32", "f32", "u64"):
             yield f"parameter {param.name} has type {param.type}"
             continue
-        width = SCALAR_BYTES[param.type] // WORD_BYTES * param.count
+        width = SCALAR_BYTES[param.type] // _WORD_BYTES * param.count
         taken.update(range(param.word, param.word + width))
         if param.enum is not None and param.enum not in dialect.enums:
             yield f"parameter {param.name} has codes of {param.enum}, which is no enumeration"
     if any(count > 1 for count in taken.values()):
         yield "two parameters share a word"
-    if taken and max(taken) >= dialect.constant("MAX_OP_PARAMS") // WORD_BYTES:
+    if taken and max(taken) >= dialect.constant("MAX_OP_PARAMS") // _WORD_BYTES:
         yield f"word {max(taken)} is outside op_params"
 
 

@@ -32,11 +32,12 @@ from spec.schema import (
     parse_version,
 )
 
-__all__ = ["Spec", "SpecError", "UnknownDialect", "load", "read"]
+__all__ = ["FILES", "Spec", "SpecError", "UnknownDialect", "load", "read"]
 
 Entry = TypeVar("Entry", bound=Held)
 Exact = TypeVar("Exact")
 FILES = ("dialects", "structs", "commands", "types", "ops")
+"""data files, without their ending"""
 
 
 class SpecError(Exception):

@@ -39,7 +39,7 @@ def _type(field: FieldDef | TailPart) -> str:
     return field.type if count == "1" else f"{field.type}[{count}]"
 
 
-def struct_table(spec: Spec, name: str) -> str:
+def _struct_table(spec: Spec, name: str) -> str:
     """Fields of a struct, over all described versions."""
     newest = next(d.structs[name] for d in reversed(_dialects(spec)) if name in d.structs)
 
@@ -95,7 +95,7 @@ def _told(spec: Spec, number: int, words: Callable[[Dialect, CommandDef], str]) 
     return "; ".join(f"{name}: {text}" for name, text in said.items())
 
 
-def command_page(spec: Spec, name: str) -> str:
+def _command_page(spec: Spec, name: str) -> str:
     """Everything that the data says of one command."""
     command = spec.dialect(spec.newest).command(name)
     since = _since(spec, command)
@@ -110,15 +110,15 @@ def command_page(spec: Spec, name: str) -> str:
     ]
     parts = [grid((name, command.doc), facts)]
     if command.request:
-        parts.append(f"Request of {name}:\n\n" + struct_table(spec, command.request))
+        parts.append(f"Request of {name}:\n\n" + _struct_table(spec, command.request))
     if command.tail:
         parts.append(_tail_table(spec, command.tail))
     if command.reply and command.reply not in ("empty", "bytes"):
-        parts.append(f"Reply to {name}:\n\n" + struct_table(spec, command.reply))
+        parts.append(f"Reply to {name}:\n\n" + _struct_table(spec, command.reply))
     return "\n\n".join(parts)
 
 
-def commands_table(spec: Spec, _: str) -> str:
+def _commands_table(spec: Spec, _: str) -> str:
     """All commands with their sizes."""
     rows = [
         (
@@ -133,7 +133,7 @@ def commands_table(spec: Spec, _: str) -> str:
     return grid(("number", "command", "request", "reply", "since"), rows)
 
 
-def phases_table(spec: Spec, _: str) -> str:
+def _phases_table(spec: Spec, _: str) -> str:
     """Phases, and what is legal in each."""
     newest = spec.dialect(spec.newest)
     after = newest.transitions()
@@ -146,7 +146,7 @@ def phases_table(spec: Spec, _: str) -> str:
     return grid(("phase", "meaning", "legal", "next", "clause"), rows)
 
 
-def types_table(spec: Spec, _: str) -> str:
+def _types_table(spec: Spec, _: str) -> str:
     """Numbers, block lengths and block sizes, withdrawn numbers included."""
     rows: list[tuple[object, ...]] = [
         (t.number, t.name, t.block, t.bytes, t.kind, t.since or "", t.doc) for t in spec.types
@@ -156,7 +156,7 @@ def types_table(spec: Spec, _: str) -> str:
     return grid(("number", "type", "elements per block", "bytes per block", "kind", "since", "value"), rows)
 
 
-def blocks_table(spec: Spec, _: str) -> str:
+def _blocks_table(spec: Spec, _: str) -> str:
     """Parts of every quantised block."""
     rows = []
     for element in spec.types:
@@ -167,14 +167,14 @@ def blocks_table(spec: Spec, _: str) -> str:
     return grid(("type", "part", "stored as", "meaning"), rows)
 
 
-def enum_table(spec: Spec, name: str) -> str:
+def _enum_table(spec: Spec, name: str) -> str:
     """Codes of an enumeration."""
     entry = next(entry for entry in spec.enums if entry.name == name)
     rows = [(value.value, value.name, value.since or "", value.doc) for value in entry.values]
     return f"{entry.doc}\n\n" + grid((name, "name", "since", "meaning"), rows)
 
 
-def constants_table(spec: Spec, _: str) -> str:
+def _constants_table(spec: Spec, _: str) -> str:
     """Constants; large ones in hexadecimal."""
     rows = [
         (c.name, f"{c.value:#x}" if c.value > 1 << 32 else c.value, c.unit, c.since or "", c.clause, c.doc)
@@ -183,28 +183,28 @@ def constants_table(spec: Spec, _: str) -> str:
     return grid(("constant", "value", "unit", "since", "clause", "meaning"), rows)
 
 
-def fnv_table(spec: Spec, _: str) -> str:
+def _fnv_table(spec: Spec, _: str) -> str:
     """Test vectors of the cache's hash."""
     return grid(("payload (UTF-8)", "hash"), [(f'"{v.text}"', f"`{v.hash:016x}`") for v in spec.fnv_vectors])
 
 
-def dialects_table(spec: Spec, _: str) -> str:
+def _dialects_table(spec: Spec, _: str) -> str:
     """Versions that the data describes in full."""
     rows = [(d.version, d.op_count, d.type_count, d.read_from, d.doc) for d in spec.dialect_entries]
     return grid(("version", "ops", "type numbers", "read from", "what is new"), rows)
 
 
 TABLES: Mapping[str, Callable[[Spec, str], str]] = {
-    "struct": struct_table,
-    "command": command_page,
-    "commands": commands_table,
-    "phases": phases_table,
-    "types": types_table,
-    "blocks": blocks_table,
-    "enum": enum_table,
-    "constants": constants_table,
-    "fnv": fnv_table,
-    "dialects": dialects_table,
+    "struct": _struct_table,
+    "command": _command_page,
+    "commands": _commands_table,
+    "phases": _phases_table,
+    "types": _types_table,
+    "blocks": _blocks_table,
+    "enum": _enum_table,
+    "constants": _constants_table,
+    "fnv": _fnv_table,
+    "dialects": _dialects_table,
     "ops": lambda spec, _: ops_pages(spec),
 }
 """kind of a rendered mark > what makes it; the families of README.md come from the prose itself (render.py)"""
