@@ -29,7 +29,7 @@ from refimpl.trace import CommandTaken, TraceEvent
 
 PROMPT = "Hello, my name is"
 STOCK_TEXT = b"Hello, my name is\x17+^\xf0\xf1\r=\x0e\xe3\xf1\r=\x0eW\n\n"
-ENDED_TEXT = b""
+ENDED_TEXT = b"for\x81nv\x84\x8c [end of text]\n\n\n"
 """of `-p for`: the model ends it by itself"""
 SOME = "12"
 """tokens where their number does not matter"""
