@@ -1,5 +1,7 @@
 """One class for both ends: what it hands out, how it ends, and whom it trusts."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,6 +69,22 @@ def test_a_long_burst_of_small_messages_leaves_nothing_behind() -> None:
             pass
     assert server.buffered == 0
     assert server.unanswered == 0
+
+
+def test_memory_stays_small_when_the_buffer_never_runs_empty() -> None:
+    client, server = pair()
+    frame = client.send(BufferClear(7, 0))
+    stream = frame * 60_000
+    tracemalloc.start()
+    try:
+        for start in range(0, len(stream), len(frame) * 10 + 1):
+            server.receive(stream[start : start + len(frame) * 10 + 1])
+            while server.next_event() is not NEED_DATA:
+                pass
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < len(stream) // 4
 
 
 def test_a_message_has_begun_from_its_first_byte_to_the_last_of_its_payload() -> None:
