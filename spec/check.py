@@ -22,6 +22,7 @@ __all__ = ["faults", "main"]
 
 Prose = Mapping[str, str]
 _CITED = re.compile(r"\b([A-Z]+)-(\d+|[A-Z][A-Z0-9_]+(?:-[A-Z]+)*)\b")
+_PAGE = re.compile(r"^<!-- begin rendered: command (\w+) -->$", re.MULTILINE)
 _WORDS = re.compile(r"[a-z_]\w*")
 
 
@@ -87,7 +88,11 @@ def _check_clauses(spec: Spec, prose: Prose) -> Iterator[str]:
 
 
 def _check_prose(spec: Spec, prose: Prose) -> Iterator[str]:
-    """References inside the prose resolve; a clause is a sentence; its bounds are versions that the data knows."""
+    """Every command has its page; references inside the prose resolve; a clause is a sentence; its bounds are versions that the data knows."""
+    pages = [name for text in prose.values() for name in _PAGE.findall(text)]
+    for command in spec.commands:
+        if pages.count(command.name) != 1:
+            yield f"the prose describes {command.name} {pages.count(command.name)} times"
     found = [clause for file, text in prose.items() for clause in clauses_in(file, text)]
     ids, families = {clause.id for clause in found}, {clause.family for clause in found}
     for clause in found:

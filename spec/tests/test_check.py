@@ -65,6 +65,7 @@ def test_a_planted_fault_in_the_data_is_found(file: str, old: str, new: str, wor
     [
         ("**FRAME-2** (MUST)", "**FRAME-3** (MUST)", "FRAME-3 stands 2 times"),
         ("**HELLO-4** (MUST)", "**HELLO-4** MUST", "no clause HELLO-4"),
+        ("begin rendered: command HELLO", "begin rendered: command HALLO", "describes HELLO 0 times"),
         ("(LIFE-3)", "(LIFE-30)", "refers to LIFE-30"),
         ("and the body.", "and the body", "FRAME-2 is no sentence"),
         ("**FRAME-8** (MUST)", "**FRAME-8** (MUST, since 7.5.0)", "bounded by 7.5.0"),
