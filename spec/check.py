@@ -88,7 +88,7 @@ def _check_clauses(spec: Spec, prose: Prose) -> Iterator[str]:
 
 
 def _check_prose(spec: Spec, prose: Prose) -> Iterator[str]:
-    """Every command has its page, references resolve, a clause is a sentence, its bounds are versions that are described."""
+    """Every command has its page, references resolve, a clause is a sentence, its bounds are described versions."""
     pages = [name for text in prose.values() for name in _PAGE.findall(text)]
     for command in spec.commands:
         if pages.count(command.name) != 1:
