@@ -1,5 +1,6 @@
 """refimpl-cli: continues a text with a GGUF model whose layers may be split over nodes."""
 
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -28,9 +29,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         outlet.fail("interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read the text has gone: nothing is left to say, at exit neither
-        return EXIT_FAILED
 
 
 async def _until_interrupt(options: Options, outlet: Outlet) -> int:
@@ -39,7 +37,11 @@ async def _until_interrupt(options: Options, outlet: Outlet) -> int:
     with trio.open_signal_receiver(signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
-            code = await run(options, outlet, CpuDevice)
+            try:
+                code = await run(options, outlet, CpuDevice)
+            except BrokenPipeError:
+                code = EXIT_FAILED
+                _forget_stdout()
             nursery.cancel_scope.cancel()
     if code == EXIT_INTERRUPTED:
         outlet.show(b"\n")
@@ -50,3 +52,10 @@ async def _until_interrupt(options: Options, outlet: Outlet) -> int:
 async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
+
+
+def _forget_stdout() -> None:
+    """Whoever read the text has gone: what is still buffered for them goes nowhere, also when the process exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -31,6 +31,15 @@ class Engine:
     n_past: int = 0
     """tokens evaluated so far"""
 
+    async def prepare(self, count: int) -> None:
+        """Build the graphs that `count` tokens and the one after them need; of a prompt in pieces only the first."""
+        spans = [Span(self.n_past, min(count, self.ubatch))]
+        if count <= self.ubatch:
+            spans.append(Span(self.n_past + count, 1))
+        for stage in self.stages:
+            for span in spans:
+                await stage.prepare(span)
+
     async def evaluate(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Append tokens (at least one) to the sequence; logits (n_vocab,) behind the last of them.
 

@@ -93,6 +93,7 @@ async def _run(options: Options, outlet: Outlet, local: OpenDevice, stack: Async
     for stage in stages if options.verbose else ():
         outlet.say(f"{stage.backend.name}: {stage.memory_words()}")
     engine = Engine(stages, job.model.tensors[TOKEN_EMBD], job.context.cache.n_ctx, job.context.ubatch)
+    await engine.prepare(len(job.prompt))
     outlet.say(f"n_ctx = {engine.n_ctx}, n_batch = {options.batch}, n_ubatch = {engine.ubatch}")
     await _continue(options, job, engine, Times(load=perf_counter() - begin), outlet)
 

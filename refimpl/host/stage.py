@@ -72,6 +72,11 @@ class LoadedStage:
     _works: dict[GraphShape, _Prepared] = attrs.field(factory=dict)
     _last: _Prepared | None = None
 
+    async def prepare(self, span: Span) -> None:
+        """Build the graph of a later `run` for these tokens."""
+        rows = span.count if self.stage.first < self.model.hparams.n_layer else 1
+        await self.backend.prepare(self._prepared(self._shape(span, rows)).work)
+
     async def run(self, hidden: NDArray[np.float32], span: Span) -> NDArray[np.float32]:
         """hidden (rows, n_embd) -> hidden (rows, n_embd), or logits (1, n_vocab) with the head.
 

@@ -69,6 +69,9 @@ class LocalBackend:
     async def settle(self) -> None:
         """Nothing to wait for: writes are done when they return."""
 
+    async def prepare(self, work: Work) -> None:
+        await trio.to_thread.run_sync(self._program, work)
+
     async def step(self, work: Work, inputs: Data) -> memoryview:
         self._fill(work.inputs, inputs, 0)
         await self._run(self._program(work))

@@ -78,6 +78,9 @@ class Backend(Protocol):
     async def settle(self) -> None:
         """Wait until everything written has arrived and was accepted."""
 
+    async def prepare(self, work: Work) -> None:
+        """Do what can be done before the first step of this work, so that it does not count as computing."""
+
     async def step(self, work: Work, inputs: Data) -> memoryview:
         """Write the inputs, run the graph, return its output: one round trip. The view is valid until the next step."""
 

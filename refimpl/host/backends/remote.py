@@ -72,6 +72,9 @@ class RemoteBackend:
         """Ask something that has an answer: it comes after everything that was sent."""
         await self._node.barrier()
 
+    async def prepare(self, work: Work) -> None:
+        """Nothing: this protocol sends a graph only to run it."""
+
     async def step(self, work: Work, inputs: Data) -> memoryview:
         await self._node.set_tensor(work.inputs, inputs)
         if work is self._last:

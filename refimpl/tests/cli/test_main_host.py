@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import pytest
 
@@ -52,6 +53,18 @@ def test_help_is_no_failure(capfd: pytest.CaptureFixture[str]) -> None:
         main_host.main(["-h"])
     assert left.value.code == 0
     assert "--n-gpu-layers" in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("oracle")
+def test_a_reader_that_leaves_ends_the_run_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as abandoned:
+        monkeypatch.setattr(sys, "stdout", abandoned)
+        assert main_host.main([*RUN, "-n", "-1"]) == EXIT_FAILED
+    assert "Traceback" not in capfd.readouterr().err
 
 
 class InterruptedDevice(OracleDevice):
