@@ -115,26 +115,29 @@ async def _listen(options: Options) -> list[trio.SocketListener]:
         raise OSError(f"cannot listen on {where}: {error.strerror or error}; -p chooses another port") from error
 
 
+def _debugging() -> bool:
+    return os.environ.get("GGML_RPC_DEBUG", "") not in ("", "0")
+
+
 async def _serve(options: Options, dialect: Dialect) -> None:
-    listeners = await _listen(options)
-    with ExitStack() as stack:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, ExitStack() as stack:
+        listeners = await _listen(options)
         devices = [stack.enter_context(closing(DEVICES[name](options.threads))) for name in options.devices]
         cache = TensorCache(default_folder(os.environ)) if options.cache else None
-        debug = os.environ.get("GGML_RPC_DEBUG", "") not in ("", "0")
-        server = Server(devices, dialect, Limits(), cache=cache, trace=report, tell_commands=debug)
+        server = Server(devices, dialect, Limits(), cache=cache, trace=report, tell_commands=_debugging())
+        ports = [listener.socket.getsockname()[1] for listener in listeners]
         async with trio.open_nursery() as nursery:
-            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                await nursery.start(server.serve, listeners)
-                ports = [listener.socket.getsockname()[1] for listener in listeners]
-                print(banner(dialect.version, options.host, ports, cache, devices), flush=True)
-                async for _ in signals:
-                    nursery.cancel_scope.cancel()
-                    break
+            await nursery.start(server.serve, listeners)
+            print(banner(dialect.version, options.host, ports, cache, devices), flush=True)
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+                break
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the server until it is told to end; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("refimpl").setLevel(logging.DEBUG if _debugging() else logging.INFO)
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         if warning := exposure_warning(options.host):

@@ -48,7 +48,12 @@ class Transport:
     @classmethod
     def from_stream(cls, stream: trio.SocketStream) -> "Transport":
         """Take over the socket of a fresh Trio stream; the stream must not be used again."""
-        return cls(socket.socket(fileno=stream.socket.detach()))
+        sock = socket.socket(fileno=stream.socket.detach())
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Trio keeps little unsent, for the sake of latency behind a queue. There is no queue here: 0 is the
+            # system's.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 0)
+        return cls(sock)
 
     async def receive(self, silence: float) -> memoryview:
         """Some bytes, valid until the next call; empty at end of file."""

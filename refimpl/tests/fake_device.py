@@ -103,7 +103,7 @@ class FakeDevice:
     def compile(self, graph: CheckedGraph, allocations: Mapping[int, Allocation]) -> Program:
         for node in graph.nodes:
             if graph.tensors.op[node] not in (Op.ADD, Op.MUL, Op.SCALE) or graph.tensors.type[node] != Type.F32:
-                raise UnsupportedError("GRAPH-OP", f"no kernel for {graph.label(int(node))}")
+                raise UnsupportedError("GRAPH-19", f"no kernel for {graph.label(int(node))}")
         self.compiled += 1
         own = {handle: _fake(allocation) for handle, allocation in allocations.items()}
         return FakeProgram(frozenset(graph.handles), 64 * len(graph.nodes), graph, own)

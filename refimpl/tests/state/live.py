@@ -18,7 +18,7 @@ from spec.load import load
 
 __all__ = ["BlockingClient", "LiveServer", "Probe", "Refused"]
 
-PATIENCE = 20.0
+PATIENCE = 10.0
 """seconds after which whoever waits has found a fault"""
 DIALECT = load().dialect("7.0.0")
 

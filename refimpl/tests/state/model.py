@@ -1,5 +1,6 @@
 """What a node must have in its buffers, by a model of bytearrays that knows no server."""
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -119,7 +120,7 @@ def make_graph(op: Op, length: int, slots: tuple[Slot, Slot, Slot]) -> Graph:
     matrix = op == Op.MUL_MAT
     x = b.leaf("x", Type.F32, (COLUMNS, ROWS) if matrix else (length,))
     y = b.leaf("y", Type.F32, (COLUMNS,) if matrix else (length,))
-    makers = {Op.ADD: b.add, Op.MUL: b.mul, Op.MUL_MAT: b.mul_mat}
+    makers: dict[Op, Callable[[Tensor, Tensor], Tensor]] = {Op.ADD: b.add, Op.MUL: b.mul, Op.MUL_MAT: b.mul_mat}
     operands: list[tuple[Tensor, Slot]] = [(x, slots[0])]
     if op == Op.SCALE:
         z = b.scale(x, 3.0)

@@ -8,6 +8,7 @@ on.
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -171,10 +172,8 @@ class LiveServerMachine(RuleBasedStateMachine):
     def misbehave(self, which: int, how: str) -> None:
         client, buffer = self.buffer(which)
         strangers = [other for other in self.clients if other is not client and other.buffers]
-        try:
+        with suppress(Refused):
             WRONG[how](client, buffer, strangers[0].buffers[0] if strangers else buffer)
-        except Refused:
-            pass
         assert client.connection.refused()
         self.gone(client)
 
