@@ -30,7 +30,7 @@ from refimpl.service.transport import endpoint_text
 from spec.dialect import Dialect
 from spec.load import load
 
-__all__ = ["DEVICES", "main"]
+__all__ = ["DEVICES", "Options", "main", "parse"]
 
 PROGRAM = "refimpl-server"
 DIALECT = "7.0.0"

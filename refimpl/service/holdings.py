@@ -30,7 +30,7 @@ class Seat:
     turn: trio.StrictFIFOLock = attrs.field(factory=trio.StrictFIFOLock)
 
 
-def random_bits() -> int:
+def _random_bits() -> int:
     """64 random bits for a new handle."""
     return randbits(64)
 
@@ -41,7 +41,7 @@ class Holdings:
     def __init__(self, seats: Sequence[Seat], limits: Limits) -> None:
         self.seats = seats
         self.limits = limits
-        self.ledger = Ledger(random_bits, limits)
+        self.ledger = Ledger(_random_bits, limits)
         self.programs = Programs(limits)
         self._memory: dict[int, Allocation] = {}
 

@@ -42,6 +42,12 @@ class Probe:
         with self._changed:
             return self._changed.wait_for(lambda: self._out == size, PATIENCE)
 
+    def rest(self) -> None:
+        """Count from now on: what an earlier, failed example left behind is not the next one's fault."""
+        with self._changed:
+            self._out = 0
+        self.endless = False
+
     def memory(self) -> DeviceMemory:
         return self.device.memory()
 

@@ -46,6 +46,8 @@ class LiveServerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clients: list[Client] = []
+        self.server.probe.rest()
+        self.server.faults.clear()
 
     def client(self, choice: int) -> Client:
         return self.clients[choice % len(self.clients)]
@@ -56,27 +58,34 @@ class LiveServerMachine(RuleBasedStateMachine):
     def has_buffer(self) -> bool:
         return any(client.buffers for client in self.clients)
 
+    def has_graph(self) -> bool:
+        return any(client.graph is not None for client in self.clients)
+
     def buffer(self, choice: int) -> tuple[Client, Buffer]:
         owned = [(client, buffer) for client in self.clients for buffer in client.buffers]
         return owned[choice % len(owned)]
+
+    def allocate_for(self, client: Client, size: int) -> None:
+        reply = client.connection.ask(wire.AllocBuffer(0, size))
+        base = client.connection.ask(wire.BufferGetBase(reply.handle)).base
+        client.buffers.append(Buffer(reply.handle, base, bytearray(size)))
 
     def gone(self, client: Client) -> None:
         client.connection.close()
         self.clients.remove(client)
 
     @precondition(lambda self: len(self.clients) < CLIENTS)
-    @rule()
-    def connect(self) -> None:
+    @rule(slots=st.integers(1, 4))
+    def connect(self, slots: int) -> None:
         self.clients.append(Client(BlockingClient(self.server.port)))
+        self.allocate_for(self.clients[-1], slots * SLOT)
 
     @precondition(has_client)
     @rule(who=pick, size=st.one_of(small, st.integers(1, 4).map(lambda slots: slots * SLOT)))
     def allocate(self, who: int, size: int) -> None:
         client = self.client(who)
         if len(client.buffers) < BUFFERS:
-            reply = client.connection.ask(wire.AllocBuffer(0, size))
-            base = client.connection.ask(wire.BufferGetBase(reply.handle)).base
-            client.buffers.append(Buffer(reply.handle, base, bytearray(size)))
+            self.allocate_for(client, size)
 
     @precondition(has_buffer)
     @rule(which=pick, value=byte)
@@ -122,10 +131,11 @@ class LiveServerMachine(RuleBasedStateMachine):
             graph.run()
             client.graph = graph
 
-    @precondition(has_client)
-    @rule(who=pick, values=small_floats)
-    def recompute(self, who: int, values: np.ndarray) -> None:
-        client = self.client(who)
+    @precondition(has_graph)
+    @rule(which=pick, values=small_floats)
+    def recompute(self, which: int, values: np.ndarray) -> None:
+        owners = [client for client in self.clients if client.graph is not None]
+        client = owners[which % len(owners)]
         if client.graph is not None and client.graph.alive <= set(client.buffers):
             _set_operands(client, client.graph, values)
             client.connection.push(wire.GraphRecompute(0))
@@ -168,7 +178,7 @@ class LiveServerMachine(RuleBasedStateMachine):
         probe.endless = False
 
     @precondition(has_buffer)
-    @rule(which=pick, how=st.sampled_from(["past the end", "not mine", "no command", "freed", "no such graph"]))
+    @rule(which=pick, how=st.sampled_from(["past the end", "not mine", "no command", "freed", "bad graph", "no graph"]))
     def misbehave(self, which: int, how: str) -> None:
         client, buffer = self.buffer(which)
         strangers = [other for other in self.clients if other is not client and other.buffers]
@@ -234,7 +244,7 @@ def _freed(client: Client, buffer: Buffer, foreign: Buffer) -> None:
     client.connection.push(wire.BufferClear(buffer.handle, 0xEE))
 
 
-def _no_such_graph(client: Client, buffer: Buffer, foreign: Buffer) -> None:
+def _bad_graph(client: Client, buffer: Buffer, foreign: Buffer) -> None:
     graph = _graph(client, Op.ADD, (0, 0, 0), 4)
     if graph is None:
         return _no_command(client, buffer, foreign)
@@ -242,12 +252,20 @@ def _no_such_graph(client: Client, buffer: Buffer, foreign: Buffer) -> None:
     client.connection.push(graph.message)
 
 
+def _no_graph(client: Client, buffer: Buffer, foreign: Buffer) -> None:
+    if client.graph is None:
+        client.connection.push(wire.GraphRecompute(0))
+    else:
+        client.connection.push(wire.GraphRecompute(1))
+
+
 WRONG: dict[str, Callable[[Client, Buffer, Buffer], None]] = {
     "past the end": _past_the_end,
     "not mine": _not_mine,
     "no command": _no_command,
     "freed": _freed,
-    "no such graph": _no_such_graph,
+    "bad graph": _bad_graph,
+    "no graph": _no_graph,
 }
 
 
