@@ -118,9 +118,9 @@ def wheel(session: nox.Session) -> None:
     with stage(session, "installing it in an empty environment"):
         session.run(sys.executable, "-m", "venv", "--clear", str(empty), external=True)
         session.run(str(empty / "bin" / "pip"), "install", "-qq", str(built), external=True)
-    judge = (ROOT / "refimpl" / "tests" / "project" / "installed.py").read_text()
+    judge = ROOT / "refimpl" / "tests" / "project" / "installed.py"
     with stage(session, "looking at it from outside"), session.chdir(session.create_tmp()):
-        session.run(str(empty / "bin" / "python"), "-I", "-c", judge, external=True)
+        session.run(str(empty / "bin" / "python"), "-I", str(judge), external=True)
 
 
 @nox.session
