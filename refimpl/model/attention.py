@@ -88,7 +88,7 @@ def _products(b: GraphBuilder, hparams: Hparams, q: Tensor, cache: LayerCache, m
     """k (n_head_kv, n_kv, d) x q (n_head, n, d) -> softmax over n_kv -> x v (n_head_kv, d, n_kv) -> (n, n_head, d)."""
     n_kv, d = mask.ne[0], hparams.n_embd_head_v
     row = cache.v.nb[0] * cache.v.ne[1]
-    columns = b.view(cache.v, (n_kv, hparams.n_head_kv, d), (row * d, row))
+    columns = b.view(cache.v, (n_kv, hparams.n_head_kv, d), (row * d, row, cache.v.nbytes))
     values = b.permute(columns, HEADS_OUTSIDE)
     keys = _cells(b, cache.k, hparams.n_embd_head_k, hparams.n_head_kv, n_kv)
     seen = b.permute(b.view(q, q.ne, q.nb[1:]), HEADS_OUTSIDE)

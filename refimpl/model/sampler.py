@@ -9,8 +9,7 @@ Randomness comes in as a numpy Generator. A seed gives the same text again with 
 which draws from another generator.
 """
 
-from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Candidates",
-    "Sampler",
     "SamplerParams",
     "min_p",
     "penalise",
@@ -47,7 +45,7 @@ class SamplerParams:
     repeat_penalty: float = 1.0
     """weaken tokens seen lately; 1: off"""
     repeat_last_n: int = 64
-    """how many tokens are "lately"; 0: none, -1: all"""
+    """how many tokens are "lately"; 0: none"""
 
 
 @attrs.frozen(eq=False)
@@ -65,26 +63,6 @@ class Candidates:
     def keep(self, which: NDArray[np.intp] | slice) -> "Candidates":
         """The chosen ones."""
         return Candidates(self.ids[which], self.logits[which])
-
-
-class Sampler:
-    """The chain with its memory: the tokens so far, and those that may never be chosen."""
-
-    def __init__(self, params: SamplerParams, random: np.random.Generator, banned: Collection[int] = ()) -> None:
-        self._params = params
-        self._random = random
-        self._banned = np.array(sorted(banned), np.int64)
-        self._recent: deque[int] = deque(maxlen=None if params.repeat_last_n < 0 else params.repeat_last_n)
-
-    def accept(self, token: int) -> None:
-        """Remember a token of the prompt, or one that was chosen."""
-        self._recent.append(token)
-
-    def sample(self, logits: Logits) -> int:
-        """The next token for `logits` (n_vocab,), which is not changed. ValueError if no token may be chosen."""
-        allowed = logits.copy()
-        allowed[self._banned] = -np.inf
-        return sample(allowed, list(self._recent), self._params, self._random)
 
 
 def sample(logits: Logits, recent: Sequence[int], params: SamplerParams, random: np.random.Generator) -> int:
@@ -109,10 +87,9 @@ def sample(logits: Logits, recent: Sequence[int], params: SamplerParams, random:
 def penalise(logits: Logits, recent: Sequence[int], params: SamplerParams) -> Logits:
     """A copy in which each token seen lately is weakened: positive logits divided by the penalty, others multiplied."""
     weakened = logits.astype(np.float32)
-    n = len(recent) if params.repeat_last_n < 0 else params.repeat_last_n
-    if params.repeat_penalty == 1.0 or n == 0 or not recent:
+    if params.repeat_penalty == 1.0 or params.repeat_last_n == 0 or not recent:
         return weakened
-    seen = np.unique(np.asarray(recent[-n:], np.int64))
+    seen = np.unique(np.asarray(recent[-params.repeat_last_n :], np.int64))
     values = weakened[seen]
     penalty = np.float32(params.repeat_penalty)
     weakened[seen] = np.where(values <= 0, values * penalty, values / penalty)
@@ -141,10 +118,10 @@ def top_p(candidates: Candidates, p: float) -> Candidates:
 
 
 def min_p(candidates: Candidates, p: float) -> Candidates:
-    """Those at least p times as probable as the best; all if p is 0 or less."""
+    """Those at least p times as probable as the best, which always stays; all if p is 0 or less."""
     if p <= 0.0:
         return candidates
-    least = candidates.logits.max() + np.log(np.float32(p))
+    least = candidates.logits.max() + np.log(np.float32(min(p, 1.0)))
     return candidates.keep(np.flatnonzero(candidates.logits >= least))
 
 

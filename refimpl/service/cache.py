@@ -18,12 +18,11 @@ All methods block on the disk and on the hash: call them in a thread.
 """
 
 import logging
-import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
+from secrets import token_hex
 
 __all__ = ["TensorCache", "default_folder"]
 
@@ -96,13 +95,14 @@ class TensorCache:
 
     def _write(self, path: Path, data: memoryview) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=self.folder)
+        # Not made by tempfile: its files are for their owner alone, and users may share this folder.
+        draft = path.with_name(f".{path.name}.{token_hex(8)}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with draft.open("xb") as file:
                 file.write(data)
-            os.replace(name, path)
+            draft.replace(path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise
 
 

@@ -22,7 +22,15 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from refimpl.errors import FrameError, NodeClosed, NodeUnreachable, OutOfMemory, UsageError, VersionMismatch
+from refimpl.errors import (
+    FrameError,
+    NodeClosed,
+    NodeUnreachable,
+    OutOfMemory,
+    ProtocolError,
+    UsageError,
+    VersionMismatch,
+)
 from refimpl.limits import Limits
 from refimpl.service.channel import Channel, Progress
 from refimpl.service.transport import Transport
@@ -65,7 +73,8 @@ async def connect(
     """A node, until the block ends; ``endpoint`` as in `parse_endpoint`.
 
     connect_timeout bounds everything up to the list of devices, reply_timeout each silence after that, which includes
-    the time that the node computes. Both are seconds. Raises NodeUnreachable, VersionMismatch, UsageError.
+    the time that the node computes. Both are seconds. Raises NodeUnreachable, VersionMismatch, UsageError, and
+    ProtocolError for answers that no node may give.
     """
     host, port = parse_endpoint(endpoint)
     spoken = load().dialect(dialect)
@@ -195,9 +204,13 @@ class RemoteDevice:
 
     @classmethod
     async def learn(cls, node: RemoteNode, index: int) -> "RemoteDevice":
-        """Ask a node about its device number `index`."""
+        """Ask a node about its device number `index`; ProtocolError for a device that nothing could be placed on."""
         alignment = _expect(wire.AlignmentReply, await node.channel.ask(wire.GetAlignment(index))).alignment
+        if alignment.bit_count() != 1:
+            raise ProtocolError("ALLOC-6", f"{node.endpoint}: device {index} aligns to {alignment}, no power of two")
         max_size = _expect(wire.MaxSizeReply, await node.channel.ask(wire.GetMaxSize(index))).max_size
+        if max_size == 0:
+            raise ProtocolError("ALLOC-7", f"{node.endpoint}: device {index} has buffers of at most 0 bytes")
         return cls(node, index, alignment, max_size)
 
     async def memory(self) -> tuple[int, int]:

@@ -8,10 +8,11 @@ Rules of this file:
   starves the others.
 - Every wait has a limit: `silence` is the longest time without a single byte moving, after which trio.TooSlowError is
   raised.
-- A peer that resets the connection has gone, as one that closes it: reading answers end of file, writing raises
-  ConnectionError.
+- A peer that resets the connection, or that the network no longer reaches, has gone, as one that closes it: reading
+  answers end of file, writing raises ConnectionError.
 """
 
+import errno
 import select
 import socket
 
@@ -26,6 +27,8 @@ CHUNK = 1 << 22
 PATIENCE = 1 << 24
 CALL_COST = 1 << 12
 """what one system call counts for against PATIENCE, besides its bytes"""
+LOST = frozenset((errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN))
+"""what a socket reports once the network no longer reaches its peer, and Python does not call a ConnectionError"""
 HANG_UP_POLL = 0.05
 """seconds between two looks at a peer whose bytes nobody reads for the moment"""
 
@@ -33,6 +36,10 @@ HANG_UP_POLL = 0.05
 def endpoint_text(host: str, port: int) -> str:
     """``host:port`` as a person types it: an IPv6 address stands in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _gone(error: OSError) -> bool:
+    return isinstance(error, ConnectionError) or error.errno in LOST
 
 
 class Transport:
@@ -69,7 +76,9 @@ class Transport:
                 self._greed = 0
                 with trio.fail_after(silence):
                     await trio.lowlevel.wait_readable(self._sock)
-            except (ConnectionError, TimeoutError):
+            except OSError as error:
+                if not _gone(error):
+                    raise
                 return 0
             else:
                 self._greed += count + CALL_COST
@@ -86,6 +95,10 @@ class Transport:
                 self._greed = 0
                 with trio.fail_after(silence):
                     await trio.lowlevel.wait_writable(self._sock)
+            except OSError as error:
+                if not _gone(error):
+                    raise
+                raise ConnectionError(error.errno, error.strerror) from error
             else:
                 view = view[count:]
                 self._greed += count + CALL_COST

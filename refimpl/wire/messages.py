@@ -93,7 +93,7 @@ class Reply(Message):
     """What a server answers."""
 
 
-def record_key(tensor: Any) -> bytes:
+def _record_key(tensor: Any) -> bytes:
     """What two records are compared by: their bytes, names and unused slots included."""
     return bytes(tensor.tobytes())
 
@@ -158,7 +158,7 @@ class SetTensor(Request):
     """`size` bytes follow and go to byte `offset` of `tensor`; the size is told by the frame alone."""
 
     command = Command.SET_TENSOR
-    tensor: np.void = attrs.field(eq=record_key, repr=False)
+    tensor: np.void = attrs.field(eq=_record_key, repr=False)
     cache_flag: int
     offset: int
     size: int
@@ -171,7 +171,7 @@ class SetTensor(Request):
 @attrs.frozen
 class SetTensorHash(Request):
     command = Command.SET_TENSOR_HASH
-    tensor: np.void = attrs.field(eq=record_key, repr=False)
+    tensor: np.void = attrs.field(eq=_record_key, repr=False)
     offset: int
     hash: int
 
@@ -179,7 +179,7 @@ class SetTensorHash(Request):
 @attrs.frozen
 class GetTensor(Request):
     command = Command.GET_TENSOR
-    tensor: np.void = attrs.field(eq=record_key, repr=False)
+    tensor: np.void = attrs.field(eq=_record_key, repr=False)
     offset: int
     size: int
 
@@ -191,8 +191,8 @@ class GetTensor(Request):
 @attrs.frozen
 class CopyTensor(Request):
     command = Command.COPY_TENSOR
-    src: np.void = attrs.field(eq=record_key, repr=False)
-    dst: np.void = attrs.field(eq=record_key, repr=False)
+    src: np.void = attrs.field(eq=_record_key, repr=False)
+    dst: np.void = attrs.field(eq=_record_key, repr=False)
 
 
 @attrs.frozen(eq=False)
@@ -229,7 +229,7 @@ class GraphRecompute(Request):
 @attrs.frozen
 class InitTensor(Request):
     command = Command.INIT_TENSOR
-    tensor: np.void = attrs.field(eq=record_key, repr=False)
+    tensor: np.void = attrs.field(eq=_record_key, repr=False)
 
 
 @attrs.frozen
@@ -238,14 +238,14 @@ class GetAllocSize(Request):
 
     command = Command.GET_ALLOC_SIZE
     device: int
-    tensor: np.void = attrs.field(eq=record_key, repr=False)
-    srcs: TensorRecords = attrs.field(eq=record_key, repr=False)
+    tensor: np.void = attrs.field(eq=_record_key, repr=False)
+    srcs: TensorRecords = attrs.field(eq=_record_key, repr=False)
 
 
 @attrs.frozen
 class MemsetTensor(Request):
     command = Command.MEMSET_TENSOR
-    tensor: np.void = attrs.field(eq=record_key, repr=False)
+    tensor: np.void = attrs.field(eq=_record_key, repr=False)
     offset: int
     size: int
     value: int
@@ -256,7 +256,7 @@ class SetTensor2D(Request):
     """`n_copies` packed pieces of `size` bytes follow; in the tensor they begin `stride` bytes apart."""
 
     command = Command.SET_TENSOR_2D
-    tensor: np.void = attrs.field(eq=record_key, repr=False)
+    tensor: np.void = attrs.field(eq=_record_key, repr=False)
     offset: int
     size: int
     n_copies: int
@@ -272,7 +272,7 @@ class GetTensor2D(Request):
     """The reply holds `n_copies` packed pieces of `size` bytes, read `stride` bytes apart."""
 
     command = Command.GET_TENSOR_2D
-    tensor: np.void = attrs.field(eq=record_key, repr=False)
+    tensor: np.void = attrs.field(eq=_record_key, repr=False)
     offset: int
     size: int
     n_copies: int
@@ -299,7 +299,7 @@ class CommInit(Request):
 class CommAllreduce(Request):
     command = Command.COMM_ALLREDUCE
     device: int
-    tensor: np.void = attrs.field(eq=record_key, repr=False)
+    tensor: np.void = attrs.field(eq=_record_key, repr=False)
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ the help; it sees each flag as one `--long=value` word, so it cannot take a valu
 
 import argparse
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -62,9 +63,19 @@ def _whole(text: str) -> int:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+        number = math.nan
+    if math.isnan(number):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number")
+    return number
+
+
+def _penalty(text: str) -> float:
+    number = _number(text)
+    if not 0 < number < math.inf or math.isinf(1 / number):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a finite number above 0")
+    return number
 
 
 def _layers(text: str) -> int | None:
@@ -79,7 +90,7 @@ def _layers(text: str) -> int | None:
 
 def _split(text: str) -> tuple[float, ...]:
     parts = tuple(map(_number, text.replace("/", ",").split(",")))
-    if any(not 0 <= part < float("inf") for part in parts):
+    if any(not 0 <= part < math.inf for part in parts):
         raise argparse.ArgumentTypeError(f"'{text}' holds a negative or endless proportion")
     return parts
 
@@ -189,7 +200,7 @@ FLAGS: tuple[Flag, ...] = (
         ("--repeat-penalty",),
         "N",
         "repeat_penalty",
-        _number,
+        _penalty,
         "penalize repeat sequence of tokens (default: 1.00, 1.0 = disabled)",
     ),
     Flag(

@@ -1,5 +1,8 @@
 """The tensor cache: found again, verified, never believed when damaged."""
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,24 @@ def test_what_was_stored_is_loaded(tmp_path: Path) -> None:
     assert view == DATA + bytes(10)
 
 
+def test_a_file_is_open_to_whom_the_umask_lets_in(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        TensorCache(tmp_path).store(memoryview(DATA))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(TensorCache(tmp_path).path(DIGEST).stat().st_mode) == 0o640
+
+
+def test_a_disk_that_fills_up_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(draft: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(Path, "replace", full)
+    TensorCache(tmp_path).store(memoryview(DATA))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("damaged", [b"", DATA[:-1], DATA + b"x", b"\xff" + DATA[1:]])
 def test_a_damaged_file_is_a_miss_and_is_deleted(tmp_path: Path, damaged: bytes) -> None:
     cache = TensorCache(tmp_path)
@@ -85,6 +106,7 @@ async def test_a_tensor_travels_once(tmp_path: Path) -> None:
             tensor = record(buffer, len(DATA), at=64)
             assert not await first.set_tensor_hash(tensor, DIGEST)
             await first.set_tensor(tensor, DATA, cache=True)
+            await first.barrier()
         async with connect(node.endpoint) as second:
             buffer = await second.devices[0].allocate(2 * len(DATA))
             tensor = record(buffer, len(DATA), at=64)

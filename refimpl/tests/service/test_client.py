@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trio
 
-from refimpl.errors import NodeClosed, NodeTimeout, NodeUnreachable, UsageError, VersionMismatch
+from refimpl.errors import NodeClosed, NodeTimeout, NodeUnreachable, ProtocolError, UsageError, VersionMismatch
 from refimpl.service.client import connect, parse_endpoint
 from refimpl.tests.service.harness import PATIENCE, record, running, sum_graph
 
@@ -85,6 +85,17 @@ async def test_something_that_never_answers() -> None:
     async with impostor(talk) as endpoint:
         with pytest.raises(NodeUnreachable, match="HELLO"):
             async with connect(endpoint, connect_timeout=0.02):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("alignment", "max_size", "clause"), [(0, 1, "ALLOC-6"), (48, 1, "ALLOC-6"), (32, 0, "ALLOC-7")]
+)
+async def test_a_device_on_which_nothing_can_be_placed(alignment: int, max_size: int, clause: str) -> None:
+    async with running() as node:
+        node.device.alignment, node.device.max_size = alignment, max_size
+        with pytest.raises(ProtocolError, match=f"{clause}: {node.endpoint}: device 0"):
+            async with connect(node.endpoint):
                 pass
 
 

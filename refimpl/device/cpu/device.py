@@ -1,0 +1,115 @@
+"""The CPU device: memory of this machine and compiled kernels on a number of threads.
+
+Commands that touch bytes see weights as they were sent: what a program has packed there is unpacked first. None of
+them comes while a program that uses the same allocation runs; other connections' programs may run at any time.
+"""
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+import llvmlite.binding as llvm
+
+from refimpl.device.cpu.lower import lower
+from refimpl.device.cpu.memory import ALIGNMENT, CpuAllocation, CpuMemory
+from refimpl.device.cpu.pool import Pool, StopFlag
+from refimpl.device.cpu.program import CpuProgram, unpack
+from refimpl.device.protocol import Allocation, DeviceMemory, Program, StopWord
+from refimpl.errors import ComputeFault, ComputeStopped, DeviceError
+from refimpl.graph.checked import CheckedGraph
+from refimpl.kernels.cpu.words import X86
+
+__all__ = ["CpuDevice"]
+
+FILL_PIECE = 1 << 20
+"""bytes of the pattern that a large fill repeats"""
+
+
+class CpuDevice:
+    """See refimpl.device.protocol.Device. `guard` makes memory errors show, at some cost: for tests."""
+
+    def __init__(self, threads: int, guard: bool = False) -> None:
+        if X86 and not llvm.get_host_cpu_features().get("f16c"):
+            raise DeviceError("the CPU device needs a processor that converts F16 (F16C); this one does not")
+        self.name = "CPU"
+        self.description = _processor()
+        self.alignment = ALIGNMENT
+        self.max_size = (1 << 64) - 1
+        self._memory = CpuMemory(guard)
+        self._pool = Pool(threads)
+
+    def memory(self) -> DeviceMemory:
+        return self._memory.state()
+
+    def allocate(self, size: int) -> Allocation:
+        return self._memory.allocate(size)
+
+    def release(self, allocation: Allocation) -> None:
+        self._memory.release(_own(allocation))
+
+    def writable(self, allocation: Allocation, offset: int, size: int) -> memoryview:
+        own = _own(allocation)
+        _as_sent(own, offset, size)
+        own.packed.written(offset, offset + size)
+        return own.view(offset, size)
+
+    def read(self, allocation: Allocation, offset: int, size: int) -> memoryview:
+        own = _own(allocation)
+        _as_sent(own, offset, size)
+        return own.view(offset, size)
+
+    def copy(self, src: Allocation, src_offset: int, dst: Allocation, dst_offset: int, size: int) -> None:
+        source = self.read(src, src_offset, size)
+        self.writable(dst, dst_offset, size)[:] = source
+
+    def fill(self, allocation: Allocation, offset: int, size: int, value: int) -> None:
+        view = self.writable(allocation, offset, size)
+        pattern = bytes([value]) * min(size, FILL_PIECE)
+        for start in range(0, size, FILL_PIECE):
+            piece = view[start : start + FILL_PIECE]
+            piece[:] = pattern[: len(piece)]
+
+    def new_stop_word(self) -> StopWord:
+        return StopFlag()
+
+    def compile(self, graph: CheckedGraph, allocations: Mapping[int, Allocation]) -> Program:
+        own = [_own(allocations[handle]) for handle in graph.handles]
+        return lower(graph, own, self._memory)
+
+    def run(self, program: Program, stop: StopWord) -> None:
+        if not isinstance(program, CpuProgram) or not isinstance(stop, StopFlag):
+            raise TypeError("program and stop word of another device")
+        if stop.is_set:
+            raise ComputeStopped("the stop word was set before the run")
+        program.settle(self._pool)
+        fault = self._pool.run(program.steps, program.scratch, stop)
+        if fault is not None:
+            label = program.labels.get(fault.node, "")
+            raise ComputeFault("GRAPH-20", f"{label}: index {fault.index} of {fault.limit} rows")
+        if stop.is_set:
+            raise ComputeStopped("the stop word was set")
+
+    def close(self) -> None:
+        self._pool.close()
+        self._memory.close()
+
+
+def _own(allocation: Allocation) -> CpuAllocation:
+    if not isinstance(allocation, CpuAllocation):
+        raise TypeError("an allocation of another device")
+    return allocation
+
+
+def _as_sent(allocation: CpuAllocation, offset: int, size: int) -> None:
+    for region in allocation.packed.overlapping(offset, offset + size):
+        unpack(allocation, region)
+
+
+def _processor() -> str:
+    """The processor's name, as the system tells it."""
+    about = Path("/proc/cpuinfo")
+    if about.exists():
+        for line in about.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,163 @@
+"""The loop that runs a program: compiled, without the GIL, the same in every thread.
+
+Rules of this file:
+- All threads walk the same steps. A step with its BARRIER word set waits until every thread has finished all steps
+  before it. The last one to arrive looks at the stop word and at the count of faults and decides for all whether the
+  run goes on, so that all end at the same barrier.
+- Whoever waits for the next run spins for some microseconds, then sleeps in the kernel until it is woken: an idle
+  device burns no processor.
+- The caller of `launch` is worker 0; it returns when all threads are behind the last barrier.
+
+The board is a block of int64, each word that threads wait for on a cache line of its own:
+
+    generation | steps, count | arrived | barrier generation, verdict | faults: count, node, index, limit | sleepers
+"""
+
+import platform
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from refimpl.kernels.cpu.compiled import function, inline, plain
+from refimpl.kernels.cpu.step import BARRIER, COUNTER, KERNEL, STOP, WORDS, threads
+from refimpl.kernels.cpu.words import (
+    I64,
+    add_release,
+    i64_at,
+    load_acquire,
+    pause,
+    pointer,
+    store_i64,
+    store_release,
+)
+
+__all__ = ["BOARD_WORDS", "COUNT", "FAULTS", "STEPS", "launch", "leave", "run_alone", "serve"]
+
+LINE = 64
+GENERATION, PLAN, ARRIVED, MEETING, FAULT_LINE, SLEEPERS = (LINE * line for line in range(6))
+STEPS, COUNT = PLAN, PLAN + 8
+VERDICT = MEETING + 8
+FAULTS = FAULT_LINE // 8
+"""first of the four words about faults, counted in words"""
+BOARD_WORDS = 6 * LINE // 8
+
+STEP_BYTES = WORDS * 8
+SPINS = 2000
+"""turns of a waiting loop before the processor is given up: some 20 microseconds"""
+FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0)
+"""number of the system call; 0 where it is not known, then waiting only yields"""
+FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
+LOW_WORD = 0xFFFF_FFFF
+ALL = 1 << 30
+
+sched_yield = types.ExternalFunction("sched_yield", types.int32())
+syscall = types.ExternalFunction("syscall", types.int64(*[types.int64] * 7))
+
+
+@intrinsic
+def _call(typing: Any, kernel: Any, step: Any, worker: Any) -> Any:
+    """Call the kernel at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [I64, I64])
+        builder.call(pointer(builder, arguments[0], kind), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@inline
+def _meet(board: int, worker: int) -> Any:
+    """Wait for all threads; 0 if the run goes on."""
+    meeting = load_acquire(board + MEETING)
+    if add_release(board + ARRIVED, 1) == threads(worker) - 1:
+        ended = load_acquire(i64_at(worker + STOP)) != 0 or load_acquire(board + FAULT_LINE) != 0
+        store_i64(board + VERDICT, 1 if ended else 0)
+        store_release(board + ARRIVED, 0)
+        store_release(board + MEETING, meeting + 1)
+    else:
+        turns = 0
+        while load_acquire(board + MEETING) == meeting:
+            pause()
+            turns += 1
+            if turns > SPINS:
+                sched_yield()
+    return i64_at(board + VERDICT)
+
+
+@plain
+def _run(board: int, worker: int) -> None:
+    step = i64_at(board + STEPS)
+    end = step + i64_at(board + COUNT) * STEP_BYTES
+    while step < end:
+        if i64_at(step + BARRIER) != 0 and _meet(board, worker) != 0:
+            return
+        _call(i64_at(step + KERNEL), step, worker)
+        step += STEP_BYTES
+    _meet(board, worker)
+
+
+@inline
+def _next_generation(board: int, seen: int) -> None:
+    """Wait until the generation is no longer `seen`."""
+    turns = 0
+    while load_acquire(board + GENERATION) == seen:
+        pause()
+        turns += 1
+        if turns > SPINS:
+            if FUTEX == 0:
+                sched_yield()
+                continue
+            add_release(board + SLEEPERS, 1)
+            if load_acquire(board + GENERATION) == seen:
+                syscall(FUTEX, board + GENERATION, FUTEX_WAIT_PRIVATE, seen & LOW_WORD, 0, 0, 0)
+            add_release(board + SLEEPERS, -1)
+
+
+@inline
+def _publish(board: int) -> None:
+    """Begin a generation and wake whoever sleeps."""
+    add_release(board + GENERATION, 1)
+    if FUTEX != 0 and load_acquire(board + SLEEPERS) != 0:
+        syscall(FUTEX, board + GENERATION, FUTEX_WAKE_PRIVATE, ALL, 0, 0, 0)
+
+
+@function(types.void(types.int64, types.int64, types.int64))
+def serve(board: int, worker: int, seen: int) -> None:
+    """Life of a worker other than 0, from the generation `seen` on: run what is published until it is nothing."""
+    while True:
+        _next_generation(board, seen)
+        seen += 1
+        if i64_at(board + STEPS) == 0:
+            return
+        _run(board, worker)
+
+
+@function(types.void(types.int64, types.int64, types.int64, types.int64))
+def launch(board: int, worker: int, steps: int, count: int) -> None:
+    """Run `count` steps in all threads and return when the last has finished; `worker` is worker 0."""
+    for number in range(count):
+        store_i64(steps + number * STEP_BYTES + COUNTER, 0)
+    store_i64(board + STEPS, steps)
+    store_i64(board + COUNT, count)
+    if threads(worker) > 1:
+        _publish(board)
+    _run(board, worker)
+
+
+@function(types.void(types.int64))
+def leave(board: int) -> None:
+    """Let the workers return."""
+    store_i64(board + STEPS, 0)
+    _publish(board)
+
+
+@function(types.void(types.int64, types.int64, types.int64))
+def run_alone(worker: int, steps: int, count: int) -> None:
+    """Run steps in this thread, beside whatever the workers do; `worker` is one of a single thread."""
+    for number in range(count):
+        step = steps + number * STEP_BYTES
+        store_i64(step + COUNTER, 0)
+        _call(i64_at(step + KERNEL), step, worker)

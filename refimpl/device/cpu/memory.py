@@ -1,0 +1,158 @@
+"""Memory of the CPU device: anonymous mappings, zero-filled by the system when they are first touched.
+
+Rules of this file:
+- What is given out is counted at once, although the system gives the pages later: all promises together stay below
+  what was available, so that no sum of allocations can make the system end the process.
+- Released memory goes back at once, unless somebody still holds a view of it; then when that view is gone.
+- With `guard`, a net for tests: an allocation ends at a page that nobody may touch, has one before it too, canaries
+  fill what the alignment leaves, and released memory can never be touched again. Broken canaries are reported when
+  the allocation is released.
+"""
+
+import ctypes
+import mmap
+import threading
+
+import psutil
+
+from refimpl.device.cpu.packed import PackedRegions
+from refimpl.device.protocol import DeviceMemory
+from refimpl.errors import OutOfMemory
+
+__all__ = ["ALIGNMENT", "CpuAllocation", "CpuMemory", "MemoryDamaged", "aligned_address"]
+
+ALIGNMENT = 64
+HUGE_PAGE = 2 << 20
+CANARY = 0xC5
+PROT_NONE = 0
+
+
+class MemoryDamaged(Exception):
+    """A canary beside an allocation has changed: a kernel of ours has written outside its result."""
+
+
+class CpuAllocation:
+    """`size` bytes at `address`, as long as the object or a view of it lives."""
+
+    def __init__(self, mapping: mmap.mmap | None, start: int, size: int) -> None:
+        self.size = size
+        self.packed = PackedRegions()
+        self._mapping = mapping
+        self._start = start
+        self.address = 0 if mapping is None else aligned_address(mapping) + start
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Bytes [offset, offset + size), writable. The caller has checked the range."""
+        if self._mapping is None:
+            return memoryview(bytearray())
+        begin = self._start + offset
+        return memoryview(self._mapping)[begin : begin + size]
+
+    def close(self) -> None:
+        """Unmap, or let the last view do it."""
+        mapping, self._mapping = self._mapping, None
+        if mapping is not None:
+            try:
+                mapping.close()
+            except BufferError:
+                return
+
+    def check_canaries(self) -> None:
+        """Raises MemoryDamaged. For a guarded allocation only."""
+        if self._mapping is None:
+            return
+        page = mmap.PAGESIZE
+        whole = memoryview(self._mapping)
+        before = bytes(whole[page : self._start])
+        after = bytes(whole[self._start + self.size : len(whole) - page])
+        if before.strip(bytes([CANARY])) or after.strip(bytes([CANARY])):
+            raise MemoryDamaged(f"bytes beside an allocation of {self.size} bytes have changed")
+
+
+def aligned_address(mapping: mmap.mmap) -> int:
+    """Address of a mapping: a page's."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+
+
+class CpuMemory:
+    """All memory of one device."""
+
+    def __init__(self, guard: bool) -> None:
+        self.total = psutil.virtual_memory().total
+        self._capacity = psutil.virtual_memory().available
+        self._promised = 0
+        self._guard = guard
+        self._graves: list[mmap.mmap] = []
+        self._lock = threading.Lock()
+
+    def state(self) -> DeviceMemory:
+        """Free is what can still be promised and is there now."""
+        available = psutil.virtual_memory().available
+        return DeviceMemory(free=max(0, min(available, self._capacity - self._promised)), total=self.total)
+
+    def allocate(self, size: int) -> CpuAllocation:
+        """Zero-filled bytes. Raises OutOfMemory."""
+        with self._lock:
+            free = self.state().free
+            if size > free:
+                raise OutOfMemory(f"{size} bytes, {free} are free")
+            self._promised += size
+        try:
+            return self._guarded(size) if self._guard else self._plain(size)
+        except (OSError, ValueError, OverflowError) as error:
+            self._take_back(size)
+            raise OutOfMemory(f"{size} bytes: {error}") from error
+
+    def release(self, allocation: CpuAllocation) -> None:
+        """Give an allocation back; raises MemoryDamaged with `guard`, after it has been given back."""
+        try:
+            if self._guard:
+                allocation.check_canaries()
+        finally:
+            self._take_back(allocation.size)
+            if self._guard:
+                self._bury(allocation)
+            else:
+                allocation.close()
+
+    def close(self) -> None:
+        """Forget the released memory that `guard` keeps inaccessible."""
+        self._graves.clear()
+
+    def _take_back(self, size: int) -> None:
+        with self._lock:
+            self._promised -= size
+
+    def _plain(self, size: int) -> CpuAllocation:
+        if not size:
+            return CpuAllocation(None, 0, 0)
+        mapping = mmap.mmap(-1, size)
+        if size >= HUGE_PAGE:
+            mapping.madvise(mmap.MADV_HUGEPAGE)
+        return CpuAllocation(mapping, 0, size)
+
+    def _guarded(self, size: int) -> CpuAllocation:
+        page = mmap.PAGESIZE
+        room = -(-max(size, 1) // page) * page
+        mapping = mmap.mmap(-1, room + 2 * page)
+        start = page + (room - size) // ALIGNMENT * ALIGNMENT
+        whole = memoryview(mapping)
+        whole[page:start] = bytes([CANARY]) * (start - page)
+        whole[start + size : page + room] = bytes([CANARY]) * (page + room - start - size)
+        _protect(aligned_address(mapping), page)
+        _protect(aligned_address(mapping) + page + room, page)
+        return CpuAllocation(mapping, start, size)
+
+    def _bury(self, allocation: CpuAllocation) -> None:
+        mapping = allocation._mapping
+        if mapping is not None:
+            _protect(aligned_address(mapping), len(mapping))
+            self._graves.append(mapping)
+            allocation._mapping = None
+
+
+def _protect(address: int, size: int) -> None:
+    """Make pages inaccessible."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), PROT_NONE):
+        raise OSError(ctypes.get_errno(), "mprotect")

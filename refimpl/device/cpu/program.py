@@ -1,0 +1,142 @@
+"""A compiled graph of the CPU device, and the layout of weights that it depends on.
+
+Steps hold addresses, so a program is valid as long as the allocations it was compiled with live. Before each run the
+weights it wants packed are packed and what it reads as it was sent is unpacked; while nothing has changed since the
+last run, that is one comparison for each allocation.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.device.cpu.memory import CpuAllocation
+from refimpl.device.cpu.packed import PackedRegion
+from refimpl.device.cpu.plan import Range
+from refimpl.device.cpu.pool import Pool, StopFlag, aligned_words, run_here
+from refimpl.device.cpu.weights import Touched, Weight
+from refimpl.kernels.cpu.compiled import Kernel
+from refimpl.kernels.cpu.matmul import packing
+from refimpl.kernels.cpu.matmul.layout import GROUP
+from refimpl.kernels.cpu.step import DST, KERNEL, OPERAND_WORDS, WORD, WORDS
+from spec.names import Type
+
+__all__ = ["CpuProgram", "Product", "Workspace", "unpack"]
+
+PACK: Mapping[Type, Kernel] = {
+    Type.Q4_0: packing.pack_q4_0,
+    Type.Q4_1: packing.pack_q4_1,
+    Type.Q8_0: packing.pack_q8_0,
+}
+UNPACK: Mapping[Type, Kernel] = {
+    Type.Q4_0: packing.unpack_q4_0,
+    Type.Q4_1: packing.unpack_q4_1,
+    Type.Q8_0: packing.unpack_q8_0,
+}
+
+
+@attrs.frozen(eq=False)
+class Workspace:
+    """Memory that a program keeps between its steps, given back with the program."""
+
+    allocation: CpuAllocation
+
+    @property
+    def range(self) -> Range:
+        return self.allocation.address, self.allocation.address + self.allocation.size
+
+
+@attrs.frozen(eq=False)
+class Product:
+    """A MUL_MAT step that can do with packed weights or without."""
+
+    step: int
+    weight: Weight
+    packed: Kernel
+    plain: Kernel
+
+
+@attrs.define(eq=False)
+class CpuProgram:
+    """See refimpl.device.protocol.Program."""
+
+    handles: frozenset[int]
+    steps: NDArray[np.int64]
+    """(n, WORDS)"""
+    scratch: int
+    """bytes for each worker"""
+    labels: Mapping[int, str]
+    """names of the nodes that can find a fault"""
+    products: Sequence[Product]
+    touched: Sequence[Touched]
+    workspace: Workspace
+    settled: tuple[int, ...] = ()
+    """versions of the allocations' layouts that the steps agree with"""
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.steps.nbytes) + self.workspace.allocation.size
+
+    def settle(self, pool: Pool) -> None:
+        """Bring weights into the layout that the steps expect. The caller has the device for itself."""
+        if self.settled and self.settled == self._versions():
+            return
+        for touched in self.touched:
+            packed = touched.allocation.packed
+            for region in packed.all():
+                if touched.overlaps(region):
+                    unpack(touched.allocation, region)
+                    packed.deny(region)
+        _pack(pool, [product.weight for product in self.products if _wanted(product.weight)])
+        for product in self.products:
+            weight = product.weight
+            kernel = product.packed if weight.region in weight.allocation.packed else product.plain
+            self.steps[product.step, KERNEL // WORD] = kernel.address
+        self.settled = self._versions()
+
+    def _versions(self) -> tuple[int, ...]:
+        return tuple(touched.allocation.packed.version for touched in self.touched)
+
+
+def _wanted(weight: Weight) -> bool:
+    """Whether a weight should be packed and is not; what another program keeps packed differently there goes first."""
+    packed, region = weight.allocation.packed, weight.region
+    if packed.denied(region) or region in packed:
+        return False
+    for other in packed.overlapping(region.offset, region.end):
+        unpack(weight.allocation, other)
+    return True
+
+
+def _pack(pool: Pool, weights: Sequence[Weight]) -> None:
+    chosen = {(id(weight.allocation), weight.region): weight for weight in weights}
+    if not chosen:
+        return
+    ordered = list(chosen.values())
+    steps = aligned_words(len(ordered) * WORDS).reshape(-1, WORDS)
+    for step, weight in zip(steps, ordered, strict=True):
+        _fill(step, PACK[weight.region.type], weight.allocation, weight.region)
+    pool.run(steps, max(_group_bytes(weight.region) for weight in ordered), StopFlag())
+    for weight in ordered:
+        weight.allocation.packed.add(weight.region)
+
+
+def unpack(allocation: CpuAllocation, region: PackedRegion) -> None:
+    """Bring a packed region back to how it was sent, in this thread."""
+    steps = aligned_words(WORDS).reshape(1, WORDS)
+    _fill(steps[0], UNPACK[region.type], allocation, region)
+    run_here(steps, _group_bytes(region))
+    allocation.packed.remove(region)
+
+
+def _group_bytes(region: PackedRegion) -> int:
+    return region.size // region.rows * GROUP
+
+
+def _fill(step: NDArray[np.int64], kernel: Kernel, allocation: CpuAllocation, region: PackedRegion) -> None:
+    """A step over one whole region as src0."""
+    operand = DST // WORD + OPERAND_WORDS
+    step[KERNEL // WORD] = kernel.address
+    step[operand] = allocation.address + region.offset
+    step[operand + 1 : operand + 5] = region.columns, region.rows, 1, 1

@@ -1,0 +1,112 @@
+"""Which matrices of a graph may be packed, and what has to hold of memory before its program runs.
+
+A matrix may be packed if it is a leaf without gaps in a format with a packed layout, its rows are a multiple of 16, and
+the graph touches its bytes in no other way than as the weights of products. All else that a graph touches has to lie
+as it was sent.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from refimpl.device.cpu.memory import CpuAllocation
+from refimpl.device.cpu.packed import PackedRegion, PackedRegions
+from refimpl.graph.checked import ABSENT, TensorTable
+from refimpl.graph.layout import is_contiguous, type_layouts
+from refimpl.kernels.cpu.matmul.layout import GROUP
+from spec.names import Op, Type
+
+__all__ = ["PACKABLE", "Touched", "Weight", "packable"]
+
+PACKABLE = (Type.Q4_0, Type.Q4_1, Type.Q8_0)
+
+
+@attrs.frozen
+class Weight:
+    """A matrix that a program would like to have packed."""
+
+    allocation: CpuAllocation
+    region: PackedRegion
+
+
+@attrs.frozen(eq=False)
+class Touched:
+    """Byte ranges of one allocation that have to lie as they were sent, sorted by their first byte."""
+
+    allocation: CpuAllocation
+    start: NDArray[np.int64]
+    """(r,)"""
+    reach: NDArray[np.int64]
+    """(r,) the largest end of this range and all before it"""
+
+    @classmethod
+    def of(cls, allocation: CpuAllocation, start: NDArray[np.int64], end: NDArray[np.int64]) -> "Touched":
+        """From ranges [start, end) (r,) in any order."""
+        order = np.argsort(start, kind="stable")
+        return cls(allocation, start[order], np.maximum.accumulate(end[order]))
+
+    def overlaps(self, region: PackedRegion) -> bool:
+        """Whether one of the ranges shares a byte with a region."""
+        before = int(np.searchsorted(self.start, region.end))
+        return before > 0 and int(self.reach[before - 1]) > region.offset
+
+
+def packable(
+    table: TensorTable, running: NDArray[np.int32], allocations: Sequence[CpuAllocation]
+) -> tuple[Mapping[int, Weight], Sequence[Touched]]:
+    """Weights by tensor index, and everything else that the nodes `running` touch, for each allocation."""
+    sources = table.src[running]
+    products = table.op[running] == Op.MUL_MAT
+    candidates = [index for index in np.unique(sources[products, 0]).tolist() if _may_be_packed(table, index)]
+    as_weights = np.zeros_like(sources, np.bool_)
+    as_weights[:, 0] = products & np.isin(sources[:, 0], candidates)
+    others = np.unique(np.concatenate((running, sources[(sources != ABSENT) & ~as_weights])))
+    found = _without_conflicts(table, candidates, _touched(table, others, allocations), allocations)
+    refused = np.array([index for index in candidates if index not in found], others.dtype)
+    return found, _touched(table, np.concatenate((others, refused)), allocations)
+
+
+def _without_conflicts(
+    table: TensorTable, candidates: Sequence[int], touched: Sequence[Touched], allocations: Sequence[CpuAllocation]
+) -> Mapping[int, Weight]:
+    """Those candidates that share no byte with `touched`, nor with another matrix among them."""
+    taken = [PackedRegions() for _ in allocations]
+    found: dict[int, Weight] = {}
+    for index in candidates:
+        buffer, region = int(table.buffer[index]), _region(table, index)
+        sharing = taken[buffer].overlapping(region.offset, region.end)
+        if touched[buffer].overlaps(region) or any(other != region for other in sharing):
+            continue
+        if not sharing:
+            taken[buffer].add(region)
+        found[index] = Weight(allocations[buffer], region)
+    return found
+
+
+def _may_be_packed(table: TensorTable, index: int) -> bool:
+    kind, ne = int(table.type[index]), table.ne[index].tolist()
+    return (
+        kind in PACKABLE
+        and int(table.op[index]) == Op.NONE
+        and ne[1] % GROUP == 0
+        and ne[2] == ne[3] == 1
+        and is_contiguous(kind, ne, table.nb[index].tolist())
+    )
+
+
+def _region(table: TensorTable, index: int) -> PackedRegion:
+    columns, rows = table.ne[index, :2].tolist()
+    layouts, kind = type_layouts(), int(table.type[index])
+    size = columns // int(layouts.block[kind]) * int(layouts.bytes[kind]) * rows
+    return PackedRegion(int(table.offset[index]), size, Type(kind), columns, rows)
+
+
+def _touched(table: TensorTable, tensors: NDArray[np.int32], allocations: Sequence[CpuAllocation]) -> Sequence[Touched]:
+    """The bytes of `tensors`, by allocation."""
+    here = [tensors[table.buffer[tensors] == number] for number in range(len(allocations))]
+    return [
+        Touched.of(allocation, table.offset[own], table.offset[own] + table.nbytes[own])
+        for allocation, own in zip(allocations, here, strict=True)
+    ]

@@ -1,0 +1,178 @@
+"""How functions become machine code: compiled once for this machine, then loaded from the user's cache folder.
+
+Rules of this file:
+- A kernel is a C function `void(step, worker)` of two addresses (see step.py). It is compiled, or loaded, when its
+  address is first asked for, and by nobody twice.
+- The folder is named after a hash of every source that compiled code is made of, of the compiler's version and of
+  the vector instructions chosen here. A changed callee in another file therefore never meets an old caller, and a
+  second checkout with the same sources compiles nothing.
+- What lies there is loaded as code: the folder must belong to the user and be closed to others, or nothing is kept.
+
+Unsatisfying: numba offers no public way to choose the folder for some functions only, so this file uses its cache
+classes, which is one reason why the numba version is pinned.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba import njit, types
+from numba.core import sigutils
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.ccallback import CFunc
+
+__all__ = ["Kernel", "cache_folder", "function", "inline", "kernel", "plain"]
+
+log = logging.getLogger("refimpl.kernels")
+
+OPTIONS = {"error_model": "numpy", "boundscheck": False}
+SOURCES = ("refimpl/kernels/cpu", "refimpl/device/cpu", "spec/names.py")
+"""folders and files that compiled code is made of"""
+STALE = 30 * 24 * 3600.0
+"""seconds after which a folder of other sources that nobody used is removed"""
+SIGNATURE = types.void(types.int64, types.int64)
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """A function that LLVM writes into each of its callers, so that vectors stay in registers and constant arguments
+    decide their branches while compiling.
+    """
+    return njit(forceinline=True, nogil=True, **OPTIONS)(function)
+
+
+def plain(function: Callable[..., Any]) -> Any:
+    """A function that kernels call."""
+    return njit(nogil=True, **OPTIONS)(function)
+
+
+def function(signature: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A compiled function that Python calls, without the GIL; compiled or loaded when it is defined."""
+
+    def decorate(defined: Callable[..., Any]) -> Any:
+        compiled = njit(nogil=True, **OPTIONS)(defined)
+        if cache_folder() is not None:
+            compiled._cache = _Cache(defined)
+        compiled.compile(signature)
+        compiled.disable_compile()
+        return compiled
+
+    return decorate
+
+
+class Kernel:
+    """One kernel by name; `address` compiles or loads it."""
+
+    def __init__(self, defined: Callable[..., None]) -> None:
+        self.name = defined.__name__
+        self.fresh = False
+        """whether this process had to compile it"""
+        self._defined = defined
+        self._compiled: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def address(self) -> int:
+        """Address of `void kernel(int64 step, int64 worker)`."""
+        with self._lock:
+            if self._compiled is None:
+                self._compiled = self._load()
+        address: int = self._compiled.address
+        return address
+
+    def _load(self) -> Any:
+        arguments, result = sigutils.normalize_signature(SIGNATURE)
+        made: Any = CFunc(self._defined, (arguments, result), locals={}, options=dict(OPTIONS))
+        if cache_folder() is not None:
+            made._cache = _Cache(self._defined)
+        made.compile()
+        self.fresh = made.cache_hits == 0
+        return made
+
+
+def kernel(defined: Callable[..., None]) -> Kernel:
+    """A kernel; see step.py for its two arguments."""
+    return Kernel(defined)
+
+
+@cache
+def _digest() -> str:
+    """16 hex digits that change when the machine code would."""
+    found = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    root = Path(__file__).parents[3]
+    for name in SOURCES:
+        place = root / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            found.update(path.relative_to(root).as_posix().encode())
+            found.update(path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+@cache
+def cache_folder() -> Path | None:
+    """Where machine code is kept, made on first use: below XDG_CACHE_HOME or ~/.cache.
+
+    None, with a line in the log, where there is no folder that only this user can write to: then every process
+    compiles for itself.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    kernels = Path(base) / "ggml-rpc-refimpl" / "kernels"
+    folder = kernels / _digest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        about = folder.stat()
+        if about.st_uid != os.getuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"{folder} can be written by others")
+        os.utime(folder)
+    except OSError as error:
+        log.warning("compiled kernels are not kept: %s", error)
+        return None
+    _remove_stale(kernels)
+    return folder
+
+
+def _remove_stale(kernels: Path) -> None:
+    for folder in kernels.iterdir():
+        try:
+            if time.time() - folder.stat().st_mtime > STALE:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue
+
+
+class _Locator(_CacheLocator):  # type: ignore[misc]
+    """Our folder for everything, whatever file a function comes from."""
+
+    def __init__(self, defined: Callable[..., Any], file: str) -> None:
+        self._py_file = file
+        self._disambiguator = hashlib.sha256(f"{defined.__module__}.{defined.__qualname__}".encode()).hexdigest()[:10]
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder())
+
+    def get_source_stamp(self) -> str:
+        return _digest()
+
+    def get_disambiguator(self) -> str:
+        return self._disambiguator
+
+    @classmethod
+    def from_function(cls, defined: Callable[..., Any], file: str) -> "_Locator":
+        return cls(defined, file)
+
+
+class _Impl(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_Locator,)
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    _impl_class = _Impl

@@ -1,0 +1,49 @@
+"""The two forms that block formats take here, in bytes.
+
+Activations (Q8): blocks of 32 values, ACTIVATION bytes each, block after block, row after row:
+
+    f32 d | f32 s | i32 sum | 4 unused | 32 signed bytes q        value = d * q, s = d * sum(q)
+
+d and s hold values rounded to F16, as the formats Q8_0 and Q8_1 do (blocks/q8_0.py, blocks/q8_1.py).
+
+Packed weights: 16 rows interleaved, so that each lane of a vector works on a row of its own and one broadcast word of
+activations meets them all. A group of 16 rows takes as many bytes as before. For each block of 32 columns:
+
+    Q4_0    16 f16 d |            4 planes of 64 nibble bytes
+    Q4_1    16 f16 d | 16 f16 m | 4 planes of 64 nibble bytes
+    Q8_0    16 f16 d |            8 planes of 64 bytes, their signs flipped so that they are unsigned
+
+Byte 4 r + t of plane j is byte 4 j + t of row r's block. A nibble plane holds columns 4j .. 4j+3 low, 16+4j .. high.
+"""
+
+__all__ = [
+    "ACTIVATION",
+    "BLOCK",
+    "GROUP",
+    "HALVES",
+    "LANES",
+    "PLANE",
+    "Q4_0",
+    "Q4_0_BYTES",
+    "Q4_1",
+    "Q4_1_BYTES",
+    "Q8_0",
+    "Q8_0_BYTES",
+    "QUANTS",
+    "SUM",
+    "S",
+]
+
+BLOCK = 32
+ACTIVATION = 48
+S, SUM, QUANTS = 4, 8, 16
+"""where s, sum and q begin in an activation block"""
+
+GROUP = LANES = 16
+HALVES = 32
+"""bytes of 16 F16 numbers"""
+PLANE = 64
+
+Q4_0, Q4_1, Q8_0 = 2, 3, 8
+"""type numbers, as compiled code compares them"""
+Q4_0_BYTES, Q4_1_BYTES, Q8_0_BYTES = 18, 20, 34
