@@ -4,6 +4,7 @@ Rules of this file:
 - All threads walk the same steps. A step with its BARRIER word set waits until every thread has finished all steps
   before it. The last one to arrive looks at the stop word and at the count of faults and decides for all whether the
   run goes on, so that all end at the same barrier.
+- Worker 0 alone runs the solo steps; the others go on to the next barrier.
 - Whoever waits for the next run spins for some microseconds, then sleeps in the kernel until it is woken: an idle
   device burns no processor.
 - The caller of `launch` is worker 0; it returns when all threads are behind the last barrier.
@@ -21,7 +22,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from refimpl.kernels.cpu.compiled import function, inline, plain
-from refimpl.kernels.cpu.step import BARRIER, COUNTER, KERNEL, STOP, WORDS, threads
+from refimpl.kernels.cpu.step import BARRIER, COUNTER, KERNEL, SOLO, STOP, THREAD, WORDS, threads
 from refimpl.kernels.cpu.words import (
     I64,
     add_release,
@@ -89,12 +90,13 @@ def _meet(board: int, worker: int) -> Any:
 
 @plain
 def _run(board: int, worker: int) -> None:
-    step = i64_at(board + STEPS)
+    step, first = i64_at(board + STEPS), i64_at(worker + THREAD) == 0
     end = step + i64_at(board + COUNT) * STEP_BYTES
     while step < end:
         if i64_at(step + BARRIER) != 0 and _meet(board, worker) != 0:
             return
-        _call(i64_at(step + KERNEL), step, worker)
+        if first or i64_at(step + SOLO) == 0:
+            _call(i64_at(step + KERNEL), step, worker)
         step += STEP_BYTES
     _meet(board, worker)
 

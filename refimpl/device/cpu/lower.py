@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.device.cpu.memory import ALIGNMENT, CpuAllocation, CpuMemory
-from refimpl.device.cpu.plan import PlannedStep, Range, barriers, records
+from refimpl.device.cpu.plan import Footprint, PlannedStep, Range, records
 from refimpl.device.cpu.program import CpuProgram, Product, Workspace
 from refimpl.device.cpu.select import PRODUCTS, Choice, Node, choose
 from refimpl.device.cpu.weights import Weight, packable
@@ -26,6 +26,8 @@ from spec.names import Op, Type
 __all__ = ["lower"]
 
 PLACES = 2
+SMALL = 32 << 10
+"""bytes of operands up to which a step is done by one thread sooner than two threads can meet"""
 CHECKS_INDICES = (Op.GET_ROWS, Op.SET_ROWS)
 """ops that can find a fault"""
 
@@ -63,7 +65,7 @@ class _Lowering:
         labels = {}
         for index, op, operands in zip(graph.nodes.tolist(), ops, sources, strict=True):
             node = self._node(Op(op), index, operands)
-            if node.op == Op.MUL_MAT and node.types[0] in PRODUCTS:
+            if node.op == Op.MUL_MAT and node.types[0] in PRODUCTS and node.types[1] == Type.F32:
                 self._product(node)
             else:
                 self._add(node, choose(node, graph.label))
@@ -73,10 +75,9 @@ class _Lowering:
         scratch = max((step.scratch for step in self.steps), default=0)
         if scratch > self.memory.state().free:
             raise OutOfMemory(f"{scratch} bytes of scratch for each thread")
-        waits = barriers([self._reads(step) for step in self.steps], [self._writes(step) for step in self.steps])
         return CpuProgram(
             handles=frozenset(graph.handles),
-            steps=records(self.steps, graph.tensors, self.addresses, waits),
+            steps=records(self.steps, graph.tensors, self.addresses, [self._footprint(step) for step in self.steps]),
             scratch=scratch,
             labels=labels,
             products=self.products,
@@ -124,11 +125,11 @@ class _Lowering:
     def _range(self, tensor: int) -> Range:
         return self.first[tensor], self.last[tensor]
 
-    def _reads(self, step: PlannedStep) -> list[Range]:
-        return [*step.reads, *(self._range(source) for source in step.sources if source != ABSENT)]
-
-    def _writes(self, step: PlannedStep) -> list[Range]:
-        return [*step.writes, *([] if step.dst == ABSENT else [self._range(step.dst)])]
+    def _footprint(self, step: PlannedStep) -> Footprint:
+        reads = [*step.reads, *(self._range(source) for source in step.sources if source != ABSENT)]
+        writes = [*step.writes, *([] if step.dst == ABSENT else [self._range(step.dst)])]
+        touched = sum(end - start for start, end in (*reads, *writes))
+        return Footprint(reads, writes, solo=touched <= SMALL)
 
     def _workspace(self) -> Workspace:
         """Room for the largest activations, as often as there are places."""

@@ -12,6 +12,7 @@ Rules of this file:
 import ctypes
 import mmap
 import threading
+from contextlib import suppress
 
 import psutil
 
@@ -25,6 +26,8 @@ ALIGNMENT = 64
 HUGE_PAGE = 2 << 20
 CANARY = 0xC5
 PROT_NONE = 0
+PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+"""memory shared with child processes, the default of `mmap`, gets no huge pages"""
 
 
 class MemoryDamaged(Exception):
@@ -83,7 +86,7 @@ class CpuMemory:
         self._promised = 0
         self._guard = guard
         self._graves: list[mmap.mmap] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a program that the collector ends here gives memory back
 
     def state(self) -> DeviceMemory:
         """Free is what can still be promised and is there now."""
@@ -126,15 +129,16 @@ class CpuMemory:
     def _plain(self, size: int) -> CpuAllocation:
         if not size:
             return CpuAllocation(None, 0, 0)
-        mapping = mmap.mmap(-1, size)
-        if size >= HUGE_PAGE:
-            mapping.madvise(mmap.MADV_HUGEPAGE)
+        mapping = mmap.mmap(-1, size, flags=PRIVATE)
+        if size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+            with suppress(OSError):  # a system without huge pages
+                mapping.madvise(mmap.MADV_HUGEPAGE)
         return CpuAllocation(mapping, 0, size)
 
     def _guarded(self, size: int) -> CpuAllocation:
         page = mmap.PAGESIZE
         room = -(-max(size, 1) // page) * page
-        mapping = mmap.mmap(-1, room + 2 * page)
+        mapping = mmap.mmap(-1, room + 2 * page, flags=PRIVATE)
         start = page + (room - size) // ALIGNMENT * ALIGNMENT
         whole = memoryview(mapping)
         whole[page:start] = bytes([CANARY]) * (start - page)

@@ -67,7 +67,7 @@ class PackedRegions:
 
     def remove(self, region: PackedRegion) -> None:
         """Note that a region is as it was sent again."""
-        self._regions.remove(region)
+        del self._regions[bisect_left(self._regions, region)]
         self.version += 1
 
     def deny(self, region: PackedRegion) -> None:

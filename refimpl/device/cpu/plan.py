@@ -12,9 +12,21 @@ from numpy.typing import NDArray
 from refimpl.device.cpu.pool import aligned_words
 from refimpl.graph.checked import ABSENT, TensorTable
 from refimpl.kernels.cpu.compiled import Kernel
-from refimpl.kernels.cpu.step import BARRIER, DST, EXTRA, KERNEL, NODE, OPERAND_WORDS, PARAMS, SOURCES, WORD, WORDS
+from refimpl.kernels.cpu.step import (
+    BARRIER,
+    DST,
+    EXTRA,
+    KERNEL,
+    NODE,
+    OPERAND_WORDS,
+    PARAMS,
+    SOLO,
+    SOURCES,
+    WORD,
+    WORDS,
+)
 
-__all__ = ["PARAM_WORDS", "PlannedStep", "Range", "barriers", "records"]
+__all__ = ["PARAM_WORDS", "Footprint", "PlannedStep", "Range", "barriers", "records"]
 
 Range = tuple[int, int]
 """first address, one past the last"""
@@ -45,28 +57,53 @@ class PlannedStep:
     """beside its result"""
 
 
-def barriers(reads: Sequence[Sequence[Range]], writes: Sequence[Sequence[Range]]) -> list[bool]:
+@attrs.frozen
+class Footprint:
+    """What a step touches, for planning when threads meet."""
+
+    reads: Sequence[Range]
+    writes: Sequence[Range]
+    solo: bool = False
+    """runs in one thread, behind all other solo steps before it"""
+
+
+def barriers(steps: Sequence[Footprint]) -> list[bool]:
     """For each step, whether it has to wait for all before it.
 
     It has to if it reads or writes a byte that a step since the last barrier writes, or writes one that such a step
-    reads. Ranges may be larger than what is touched: that costs a barrier, never a result.
+    reads; two solo steps are in order anyway. Ranges may be larger than what is touched: that costs a barrier, never a
+    result.
     """
     waits = []
-    read: list[Range] = []
-    written: list[Range] = []
-    for step_reads, step_writes in zip(reads, writes, strict=True):
-        wait = (
-            len(read) > MOST_RANGES
-            or _touch(step_reads, written)
-            or _touch(step_writes, written)
-            or _touch(step_writes, read)
-        )
+    shared, solo = _Since(), _Since()
+    for step in steps:
+        wait = shared.full or solo.full or shared.conflicts(step) or (not step.solo and solo.conflicts(step))
         if wait:
-            read, written = [], []
-        read.extend(step_reads)
-        written.extend(step_writes)
+            shared, solo = _Since(), _Since()
+        (solo if step.solo else shared).add(step)
         waits.append(wait)
     return waits
+
+
+class _Since:
+    """What the steps since the last barrier touch."""
+
+    def __init__(self) -> None:
+        self._read: list[Range] = []
+        self._written: list[Range] = []
+
+    @property
+    def full(self) -> bool:
+        return len(self._read) > MOST_RANGES
+
+    def conflicts(self, step: Footprint) -> bool:
+        return (
+            _touch(step.reads, self._written) or _touch(step.writes, self._written) or _touch(step.writes, self._read)
+        )
+
+    def add(self, step: Footprint) -> None:
+        self._read.extend(step.reads)
+        self._written.extend(step.writes)
 
 
 def _touch(some: Sequence[Range], others: Sequence[Range]) -> bool:
@@ -74,14 +111,15 @@ def _touch(some: Sequence[Range], others: Sequence[Range]) -> bool:
 
 
 def records(
-    steps: Sequence[PlannedStep], table: TensorTable, addresses: NDArray[np.int64], waits: Sequence[bool]
+    steps: Sequence[PlannedStep], table: TensorTable, addresses: NDArray[np.int64], footprints: Sequence[Footprint]
 ) -> NDArray[np.int64]:
-    """(n, WORDS) records as kernels read them; addresses (t,) of the tensors."""
+    """(n, WORDS) records as kernels read them; addresses (t,) of the tensors, footprints of the steps."""
     made = aligned_words(max(1, len(steps)) * WORDS).reshape(-1, WORDS)[: len(steps)]
     if not steps:
         return made
     made[:, KERNEL // WORD] = [step.kernel.address for step in steps]
-    made[:, BARRIER // WORD] = waits
+    made[:, BARRIER // WORD] = barriers(footprints)
+    made[:, SOLO // WORD] = [footprint.solo for footprint in footprints]
     made[:, NODE // WORD] = [step.node for step in steps]
     params = np.ascontiguousarray(table.params[[step.node for step in steps]])
     made[:, PARAMS // WORD : PARAMS // WORD + PARAM_WORDS] = params.view(np.int64)

@@ -16,7 +16,7 @@ from refimpl.graph.layout import type_layouts
 from refimpl.kernels.cpu.compiled import Kernel
 from refimpl.kernels.cpu.matmul import floats, packed
 from refimpl.kernels.cpu.matmul import rows as by_rows
-from refimpl.kernels.cpu.ops import attention, copies, elementwise, norms, rope, rows
+from refimpl.kernels.cpu.ops import attention, attention_halves, copies, elementwise, norms, rope, rows
 from spec.names import Glu, Op, RopeMode, Type
 
 __all__ = ["KERNELS", "PRODUCTS", "Choice", "Node", "ProductKernels", "choose"]
@@ -203,8 +203,19 @@ def _attention(node: Node) -> Choice:
     keys, values = _given(node, 1), _given(node, 2)
     if keys not in (F32, F16) or values not in (F32, F16):
         raise KeyError
+    if keys == values == F16 and _keeps_halves(node):
+        few = attention_halves.scratch_bytes(node.shapes[0][0], node.shapes[1][1])
+        return Choice(attention_halves.flash_attention_halves, scratch=few)
     scratch = attention.scratch_bytes(node.shapes[0][0], node.dst_shape[0], node.shapes[1][1])
     return Choice(attention.flash_attention, (int(keys), int(values)), scratch)
+
+
+def _keeps_halves(node: Node) -> bool:
+    """Whether ggml keeps the sum of F16 values in F16, whatever its number of threads (attention_halves.py)."""
+    (_, queries, _, sequences), keys = node.shapes[0], node.shapes[1][1]
+    if queries == sequences == 1:
+        return keys < attention_halves.SPLIT_KEYS
+    return queries < attention_halves.FEW_QUERIES
 
 
 KERNELS: Mapping[Op, Callable[[Node], Choice]] = MappingProxyType(

@@ -6,13 +6,14 @@ as it was sent.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.device.cpu.memory import CpuAllocation
-from refimpl.device.cpu.packed import PackedRegion, PackedRegions
+from refimpl.device.cpu.packed import PackedRegion
 from refimpl.graph.checked import ABSENT, TensorTable
 from refimpl.graph.layout import is_contiguous, type_layouts
 from refimpl.kernels.cpu.matmul.layout import GROUP
@@ -21,6 +22,11 @@ from spec.names import Op, Type
 __all__ = ["PACKABLE", "Touched", "Weight", "packable"]
 
 PACKABLE = (Type.Q4_0, Type.Q4_1, Type.Q8_0)
+
+Place = tuple[int, PackedRegion]
+"""number of a buffer, and a region of it"""
+NOWHERE = (1 << 63, 0)
+"""behind all buffers"""
 
 
 @attrs.frozen
@@ -72,17 +78,26 @@ def _without_conflicts(
     table: TensorTable, candidates: Sequence[int], touched: Sequence[Touched], allocations: Sequence[CpuAllocation]
 ) -> Mapping[int, Weight]:
     """Those candidates that share no byte with `touched`, nor with another matrix among them."""
-    taken = [PackedRegions() for _ in allocations]
-    found: dict[int, Weight] = {}
-    for index in candidates:
-        buffer, region = int(table.buffer[index]), _region(table, index)
-        sharing = taken[buffer].overlapping(region.offset, region.end)
-        if touched[buffer].overlaps(region) or any(other != region for other in sharing):
-            continue
-        if not sharing:
-            taken[buffer].add(region)
-        found[index] = Weight(allocations[buffer], region)
-    return found
+    places = [(int(table.buffer[index]), _region(table, index)) for index in candidates]
+    alone = _alone(places)
+    return {
+        index: Weight(allocations[place[0]], place[1])
+        for index, place in zip(candidates, places, strict=True)
+        if place in alone and not touched[place[0]].overlaps(place[1])
+    }
+
+
+def _alone(places: Sequence[Place]) -> set[Place]:
+    """Those that share no byte with another."""
+    ordered = sorted(set(places))
+    begins = [(buffer, region.offset) for buffer, region in ordered]
+    alone, reach = set(), (0, 0)
+    for place, begin, following in zip(ordered, begins, [*begins[1:], NOWHERE], strict=False):
+        end = place[0], place[1].end
+        if reach <= begin and end <= following:
+            alone.add(place)
+        reach = max(reach, end)
+    return alone
 
 
 def _may_be_packed(table: TensorTable, index: int) -> bool:
@@ -105,7 +120,9 @@ def _region(table: TensorTable, index: int) -> PackedRegion:
 
 def _touched(table: TensorTable, tensors: NDArray[np.int32], allocations: Sequence[CpuAllocation]) -> Sequence[Touched]:
     """The bytes of `tensors`, by allocation."""
-    here = [tensors[table.buffer[tensors] == number] for number in range(len(allocations))]
+    by_buffer = tensors[np.argsort(table.buffer[tensors], kind="stable")]
+    ends = np.searchsorted(table.buffer[by_buffer], np.arange(len(allocations) + 1))
+    here = [by_buffer[begin:end] for begin, end in pairwise(ends)]
     return [
         Touched.of(allocation, table.offset[own], table.offset[own] + table.nbytes[own])
         for allocation, own in zip(allocations, here, strict=True)

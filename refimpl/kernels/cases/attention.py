@@ -67,6 +67,7 @@ def attention(rng: np.random.Generator) -> Iterator[Case]:
         yield from _shapes(rng, type_)
         yield from _masks(rng, type_)
         yield from _layouts(rng, type_)
+        yield from _many(rng, type_)
 
 
 def _sources(rng: np.random.Generator, type_: Type, s: _Sizes) -> tuple[Operand, Operand, Operand]:
@@ -101,6 +102,19 @@ def _shapes(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
     yield _attend(
         f"{type_.name} values are a part of the keys", s, (_queries(rng, s), key, attrs.evolve(key, ne=dim(64, 20, 3)))
     )
+
+
+def _many(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
+    """Beyond the numbers of queries and keys up to which sums of F16 values are kept in F16."""
+    for tokens, keys, d, dv in ((1, 511, 64, 64), (1, 512, 64, 64), (1, 700, 128, 80), (63, 70, 64, 64)):
+        s = _Sizes(d=d, dv=dv, tokens=tokens, keys=keys, cells=keys + 8)
+        yield _attend(f"{type_.name} long", s, (*_sources(rng, type_, s), _mask(rng, s)))
+    for tokens, keys, d, dv in ((64, 300, 64, 64), (70, 33, 64, 64), (65, 40, 80, 48), (64, 20, 128, 64)):
+        s = _Sizes(d=d, dv=dv, tokens=tokens, keys=keys)
+        yield _attend(f"{type_.name} many", s, (*_sources(rng, type_, s), _mask(rng, s)))
+    s = _Sizes(tokens=66, keys=50, batch=2)
+    srcs = (*_sources(rng, type_, s), _mask(rng, s), normal(rng, F32, dim(9)))
+    yield _attend(f"{type_.name} many, ALiBi, soft cap, sinks", s, srcs, max_bias=8, softcap=3)
 
 
 def _masks(rng: np.random.Generator, type_: Type) -> Iterator[Case]:

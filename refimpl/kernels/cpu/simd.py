@@ -17,12 +17,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from refimpl.kernels.cpu.words import F16, F32, I8, I16, I32, I64, pointer
+from refimpl.kernels.cpu.words import F16, F32, F64, I8, I16, I32, I64, pointer
 
 __all__ = [
     "F16X16",
     "F32X8",
     "F32X16",
+    "F64X8",
+    "HAS_SCALEF",
     "HAS_VNNI",
     "I8X16",
     "I8X32",
@@ -32,18 +34,21 @@ __all__ = [
     "Vector",
     "VectorModel",
     "binary",
-    "broadcast_word",
     "cast",
     "constant_operand",
     "dot_bytes",
-    "dot_planes",
+    "gain_planes",
+    "first",
     "fma",
     "fma_each",
+    "fms",
     "larger",
     "largest",
     "load",
     "load_part",
     "operation",
+    "scalef",
+    "same",
     "shuffle",
     "smaller",
     "splat",
@@ -56,9 +61,10 @@ __all__ = [
 ]
 
 HAS_VNNI = bool(llvm.get_host_cpu_features().get("avx512vnni"))
+HAS_SCALEF = bool(llvm.get_host_cpu_features().get("avx512f"))
 
-ELEMENTS = {"i8": I8, "i16": I16, "i32": I32, "i64": I64, "f16": F16, "f32": F32}
-SCALARS = {"f32": types.float32, "i32": types.int64, "i8": types.int64}
+ELEMENTS = {"i8": I8, "i16": I16, "i32": I32, "i64": I64, "f16": F16, "f32": F32, "f64": F64}
+SCALARS = {"f32": types.float32, "f64": types.float64, "i32": types.int64, "i8": types.int64}
 
 
 class Vector(types.Type):  # type: ignore[misc]
@@ -83,7 +89,9 @@ class VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 
 F32X16, I32X16, F16X16 = Vector("f32", 16), Vector("i32", 16), Vector("f16", 16)
 I8X16, I8X32, I8X64 = Vector("i8", 16), Vector("i8", 32), Vector("i8", 64)
-F32X8, I32X8 = Vector("f32", 8), Vector("i32", 8)
+F32X8, I32X8, F64X8 = Vector("f32", 8), Vector("i32", 8), Vector("f64", 8)
+PLANES = 8
+"""words of a block of 32 bytes"""
 
 Emit = Callable[..., Any]
 
@@ -115,7 +123,11 @@ def _ternary(signature: Any, generate: Any) -> Any:
     return intrinsic(lambda typing, a, b, c: (signature, generate))
 
 
-ARITY = (_nullary, _unary, _binary, _ternary)
+def _quinary(signature: Any, generate: Any) -> Any:
+    return intrinsic(lambda typing, a, b, c, d, e: (signature, generate))
+
+
+ARITY = {0: _nullary, 1: _unary, 2: _binary, 3: _ternary, 5: _quinary}
 
 
 def _indices(numbers: Sequence[int]) -> ir.Constant:
@@ -175,6 +187,11 @@ def zero(vector: Vector) -> Any:
     return operation(vector, [], lambda b: ir.Constant(vector.ir, None))
 
 
+def same(vector: Vector, value: int) -> Any:
+    """A vector that holds one constant in every lane."""
+    return operation(vector, [], lambda b: ir.Constant(vector.ir, [value] * vector.lanes))
+
+
 def splat(vector: Vector) -> Any:
     """scalar -> vector with that value in every lane; integers are cut to the lane's width"""
 
@@ -215,6 +232,36 @@ def fma(vector: Vector) -> Any:
     return operation(vector, [vector] * 3, lambda b, x, y, z: _call(b, full, vector.ir, x, y, z))
 
 
+def fms(vector: Vector) -> Any:
+    """a * b - c, rounded once"""
+    full = f"llvm.fma.v{vector.lanes}{vector.element}"
+    return operation(vector, [vector] * 3, lambda b, x, y, z: _call(b, full, vector.ir, x, y, b.fneg(z)))
+
+
+def scalef(hardware: bool = HAS_SCALEF) -> Any:
+    """(x, n) -> x * 2^n for f32x16, n whole and |n| < 250, 2^-126 <= |x| * 2^(n/2) < 2^128; rounded once"""
+    return operation(F32X16, [F32X16, F32X16], lambda b, x, n: (_scalef if hardware else _two_powers)(b, x, n))
+
+
+def _scalef(b: Any, x: Any, n: Any) -> Any:
+    name, everywhere, as_set = "llvm.x86.avx512.mask.scalef.ps.512", ir.Constant(ir.IntType(16), -1), I32(4)
+    return _call(b, name, F32X16.ir, x, n, x, everywhere, as_set)
+
+
+def _two_powers(b: Any, x: Any, n: Any) -> Any:
+    """The first product is exact, so that only the second one rounds, also below the normal numbers."""
+
+    def constant(value: int) -> Any:
+        return ir.Constant(I32X16.ir, [value] * I32X16.lanes)
+
+    whole = b.fptosi(n, I32X16.ir)
+    half = b.ashr(whole, constant(1))
+    for exponent in (half, b.sub(whole, half)):
+        power = b.shl(b.add(exponent, constant(127)), constant(23))
+        x = b.fmul(x, b.bitcast(power, F32X16.ir))
+    return x
+
+
 def larger(vector: Vector) -> Any:
     """The larger of two floats, lane by lane; the second where one of them is NaN."""
     return operation(vector, [vector, vector], lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
@@ -251,14 +298,19 @@ def _fold(vector: Vector, combine: Callable[[Any, Any, Any], Any]) -> Any:
             high = b.shuffle_vector(value, value, _indices(range(width, 2 * width)))
             value = combine(b, low, high)
         lane = b.extract_element(value, I32(0))
-        return lane if vector.element == "f32" else b.sext(lane, I64)
+        return b.sext(lane, I64) if vector.element == "i32" else lane
 
     return operation(SCALARS[vector.element], [vector], emit)
 
 
+def first(vector: Vector) -> Any:
+    """The float32 of lane 0"""
+    return operation(SCALARS[vector.element], [vector], lambda b, x: b.extract_element(x, I32(0)))
+
+
 def total(vector: Vector) -> Any:
-    """Sum of all lanes: float32, or int64 from i32"""
-    return _fold(vector, lambda b, x, y: b.fadd(x, y) if vector.element == "f32" else b.add(x, y))
+    """Sum of all lanes: float32, float64, or int64 from i32"""
+    return _fold(vector, lambda b, x, y: b.add(x, y) if vector.element == "i32" else b.fadd(x, y))
 
 
 def largest(vector: Vector) -> Any:
@@ -284,20 +336,29 @@ def _dot(b: Any, total: Any, u: Any, s: Any, vnni: bool) -> Any:
     return total
 
 
-def dot_planes(vnni: bool = HAS_VNNI) -> Any:
-    """(sums i32x16, address of 32 signed bytes s, planes u) -> sums; lane r gains the product of u's row r with s
+def gain_planes(zero: int, vnni: bool = HAS_VNNI) -> Any:
+    """(sums, planes u, address of 32 signed bytes s, address of 8 float32, scale) -> sums
 
-    Byte 4 r + t of plane j is row r's element 4 j + t.
+    For each of eight planes: sum j gains scale * (products of plane j with word j of s - zero * number j), where byte
+    4 r + t of a plane belongs to row r and byte t of the word. The numbers are the sums of the words, so `zero` is what
+    all unsigned bytes are too large by. Both products are integers below 2^24: exact until they are scaled.
     """
-    planes = types.UniTuple(I8X64, 8)
+    planes, several = types.UniTuple(I8X64, PLANES), types.UniTuple(F32X16, PLANES)
+    full = "llvm.fma.v16f32"
 
-    def emit(b: Any, total: Any, at: Any, given: Any) -> Any:
-        for j in range(planes.count):
+    def emit(b: Any, sums: Any, given: Any, at: Any, word_sums: Any, scale: Any) -> Any:
+        for j in range(PLANES):
             word = _broadcast(b, b.add(at, I64(4 * j)))
-            total = _dot(b, total, b.extract_value(given, j), word, vnni)
-        return total
+            products = _dot(b, ir.Constant(I32X16.ir, None), b.extract_value(given, j), word, vnni)
+            term = b.sitofp(products, F32X16.ir)
+            if zero:
+                excess = b.bitcast(_broadcast(b, b.add(word_sums, I64(4 * j))), F32X16.ir)
+                term = _call(b, full, F32X16.ir, excess, ir.Constant(F32X16.ir, [-float(zero)] * 16), term)
+            gained = _call(b, full, F32X16.ir, term, scale, b.extract_value(sums, j))
+            sums = b.insert_value(sums, gained, j)
+        return sums
 
-    return operation(I32X16, [I32X16, types.int64, planes], emit)
+    return operation(several, [several, planes, types.int64, types.int64, F32X16], emit)
 
 
 def fma_each(vector: Vector, count: int) -> Any:
@@ -312,11 +373,6 @@ def fma_each(vector: Vector, count: int) -> Any:
         return sums
 
     return operation(several, [vector, several, several], emit)
-
-
-def broadcast_word() -> Any:
-    """address of 4 bytes -> those bytes, sixteen times"""
-    return operation(I8X64, [types.int64], _broadcast)
 
 
 def _broadcast(b: Any, at: Any) -> Any:

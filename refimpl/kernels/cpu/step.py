@@ -2,9 +2,10 @@
 
 A step is a record of WORDS int64, a worker one of WORKER_WORDS. A kernel runs in all threads at once with the same
 step; they share its units of work (rows, tiles) through `claim`. Kernels write no byte outside the result and may
-use SCRATCH for themselves; two steps without a barrier between them run at the same time.
+use SCRATCH for themselves; two steps without a barrier between them run at the same time. A solo step runs in worker
+0 alone, behind all solo steps before it: small work costs less than the meeting that sharing it takes.
 
-    step    kernel | barrier | node | counter (a cache line of its own) | params | extra | dst | src 0 .. 4
+    step    kernel | barrier | node | solo | counter (a cache line of its own) | params | extra | dst | src 0 .. 4
     operand address, 4 extents, 4 byte strides (0 fastest)
 
 All of it was proved before the run, except for the values of index operands: a kernel checks each before it is used
@@ -32,6 +33,7 @@ __all__ = [
     "OPERAND_WORDS",
     "PARAMS",
     "SCRATCH",
+    "SOLO",
     "SOURCES",
     "SRC0",
     "SRC1",
@@ -61,7 +63,7 @@ __all__ = [
 ]
 
 WORD = 8
-KERNEL, BARRIER, NODE = 0, 1 * WORD, 2 * WORD
+KERNEL, BARRIER, NODE, SOLO = 0, 1 * WORD, 2 * WORD, 3 * WORD
 COUNTER = 8 * WORD
 PARAMS = 16 * WORD
 EXTRA = 24 * WORD

@@ -20,6 +20,7 @@ __all__ = [
     "f16_bits",
     "f32_at",
     "float_of",
+    "fused",
     "i8_at",
     "i32_at",
     "i64_at",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
-F16, F32 = ir.HalfType(), ir.FloatType()
+F16, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 
 
 def pointer(builder: ir.IRBuilder, address: ir.Value, to: ir.Type) -> ir.Value:
@@ -102,6 +103,17 @@ f16_bits = _convert(types.float32, types.int64, lambda b, v: b.zext(b.bitcast(b.
 bits_of = _convert(types.float32, types.int64, lambda b, v: b.zext(b.bitcast(v, I32), I64))
 float_of = _convert(types.int64, types.float32, lambda b, v: b.bitcast(b.trunc(v, I32), F32))
 """the float32 whose bit pattern an op_params word holds"""
+
+
+@intrinsic
+def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c in float32, rounded once"""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(F32, [F32] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.f32"), arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
 
 
 @intrinsic

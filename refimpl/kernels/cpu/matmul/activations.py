@@ -12,19 +12,25 @@ from refimpl.kernels.cpu.lanes import (
     abs_f32x16,
     add_i32x16,
     bytes_i32x16,
+    dot_i32x8,
+    float_i32x8,
     int_f32x16,
     largest_f32x16,
     load_f32x16,
+    load_i8x32,
     max_f32x16,
     mul_f32x16,
     nearest_f32x16,
+    ones_i8x32,
     splat_f32x16,
+    splat_i32x8,
+    store_f32x8,
     store_i8x16,
     total_i32x16,
 )
-from refimpl.kernels.cpu.matmul.layout import ACTIVATION, BLOCK, QUANTS, SUM, S
+from refimpl.kernels.cpu.matmul.layout import ACTIVATION, BLOCK, QUANTS, WORD_SUMS, S
 from refimpl.kernels.cpu.step import SRC0, chunk_of, claim, count, extent, extra, row, rows_of
-from refimpl.kernels.cpu.words import rounded_to_f16, store_f32, store_i32
+from refimpl.kernels.cpu.words import rounded_to_f16, store_f32
 
 __all__ = ["quantise_q8"]
 
@@ -51,7 +57,7 @@ def _quantise_block(x: int, out: int) -> None:
     d = amax / LARGEST
     store_f32(out, rounded_to_f16(d))
     store_f32(out + S, rounded_to_f16(d * np.float32(total)))
-    store_i32(out + SUM, total)
+    store_f32x8(out + WORD_SUMS, float_i32x8(dot_i32x8(splat_i32x8(0), ones_i8x32(), load_i8x32(out + QUANTS))))
 
 
 @inline

@@ -2,9 +2,10 @@
 
 Activations (Q8): blocks of 32 values, ACTIVATION bytes each, block after block, row after row:
 
-    f32 d | f32 s | i32 sum | 4 unused | 32 signed bytes q        value = d * q, s = d * sum(q)
+    f32 d | f32 s | 8 unused | 8 f32 w | 32 signed bytes q        value = d * q, s = d * sum(q)
 
-d and s hold values rounded to F16, as the formats Q8_0 and Q8_1 do (blocks/q8_0.py, blocks/q8_1.py).
+w are the sums of the quants 4j .. 4j+3, as floats: weights are multiplied as unsigned bytes, and what they are too
+large by times w is what their products are too large by. d and s hold values rounded to F16, as the formats Q8_0 and Q8_1 do (blocks/q8_0.py, blocks/q8_1.py).
 
 Packed weights: 16 rows interleaved, so that each lane of a vector works on a row of its own and one broadcast word of
 activations meets them all. A group of 16 rows takes as many bytes as before. For each block of 32 columns:
@@ -35,9 +36,9 @@ __all__ = [
 ]
 
 BLOCK = 32
-ACTIVATION = 48
-S, SUM, QUANTS = 4, 8, 16
-"""where s, sum and q begin in an activation block"""
+ACTIVATION = 80
+S, WORD_SUMS, QUANTS = 4, 16, 48
+"""where s, w and q begin in an activation block"""
 
 GROUP = LANES = 16
 HALVES = 32

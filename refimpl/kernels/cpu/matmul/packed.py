@@ -1,6 +1,10 @@
-"""MUL_MAT with packed weights: 16 rows at once, eight columns at once where there are enough.
+"""MUL_MAT with packed weights: 16 rows at once, two columns at once where there are enough.
 
     W (k, m) packed, X (rows of Q8 blocks) at extra word 0 -> dst (m, n, B2, B3)
+
+The products of words 4j .. 4j+3 of all blocks are added up in a sum j of their own, and the eight sums at the end in
+the order ((0+4) + (2+6)) + ((1+5) + (3+7)): so does ggml with 256-bit registers, and the results have the same bits.
+Activations are quantised anew in every layer, which makes another token out of another bit soon enough.
 
 A unit is one group of 16 weight rows and one panel of PANEL columns. Panels come outermost, so that their activations
 stay in the second-level cache while all weights pass by.
@@ -10,16 +14,17 @@ from typing import Any
 
 from refimpl.kernels.cpu.compiled import inline, kernel
 from refimpl.kernels.cpu.lanes import (
-    dot_planes_i32x16,
-    float_i32x16,
+    add_f32x16,
     fma_f32x16,
+    gain_less_8,
+    gain_less_128,
+    gain_unsigned,
     high_nibbles,
     load_f16x16,
     load_i8x64,
     low_nibbles,
     mul_f32x16,
     splat_f32x16,
-    splat_i32x16,
     store_f32x16,
     widen_f16x16,
     zero_f32x16,
@@ -37,21 +42,16 @@ from refimpl.kernels.cpu.matmul.layout import (
     Q8_0,
     Q8_0_BYTES,
     QUANTS,
-    SUM,
+    WORD_SUMS,
     S,
 )
 from refimpl.kernels.cpu.step import DST, SRC0, address, chunk_of, claim, count, extent, extra, row, rows_of
-from refimpl.kernels.cpu.words import f32_at, i32_at
+from refimpl.kernels.cpu.words import f32_at
 
 __all__ = ["mul_mat_packed_q4_0", "mul_mat_packed_q4_1", "mul_mat_packed_q8_0"]
 
 F32 = 4
 PANEL = 64
-TILE = 8
-FEW = 3
-"""columns up to which one after the other is faster than a tile that is not full"""
-Q4_0_ZERO, Q8_0_ZERO = 8, 128
-"""what the unsigned quants are too large by"""
 
 
 @inline
@@ -84,60 +84,63 @@ def _planes(kind: int, p: int) -> Any:
 
 
 @inline
-def _column(kind: int, a: int, w: Any, d: Any, m: Any, sums: Any) -> Any:
-    """Add the product of one packed block with one activation block: 16 rows, one column."""
+def _gained(kind: int, a: int, w: Any, d: Any, sums: Any) -> Any:
+    """Add the product of one packed block with one activation block to the eight sums of a column."""
+    scale = mul_f32x16(d, splat_f32x16(f32_at(a)))
     if kind == Q4_1:
-        t = splat_i32x16(0)
-    elif kind == Q4_0:
-        t = splat_i32x16(-Q4_0_ZERO * i32_at(a + SUM))
-    else:
-        t = splat_i32x16(-Q8_0_ZERO * i32_at(a + SUM))
-    t = dot_planes_i32x16(t, a + QUANTS, w)
-    sums = fma_f32x16(float_i32x16(t), mul_f32x16(d, splat_f32x16(f32_at(a))), sums)
-    if kind == Q4_1:
-        sums = fma_f32x16(m, splat_f32x16(f32_at(a + S)), sums)
-    return sums
+        return gain_unsigned(sums, w, a + QUANTS, a + WORD_SUMS, scale)
+    if kind == Q4_0:
+        return gain_less_8(sums, w, a + QUANTS, a + WORD_SUMS, scale)
+    return gain_less_128(sums, w, a + QUANTS, a + WORD_SUMS, scale)
 
 
 @inline
-def _minima(kind: int, p: int, d: Any) -> Any:
-    """The minima of a packed block; without any, something that nobody reads."""
+def _minima(kind: int, p: int, a: int, minima: Any) -> Any:
+    """Add the share of the minima of a packed block."""
     if kind == Q4_1:
-        return widen_f16x16(load_f16x16(p + HALVES))
-    return d
+        return fma_f32x16(widen_f16x16(load_f16x16(p + HALVES)), splat_f32x16(f32_at(a + S)), minima)
+    return minima
+
+
+@inline
+def _no_sums() -> Any:
+    zero = zero_f32x16()
+    return zero, zero, zero, zero, zero, zero, zero, zero
+
+
+@inline
+def _total(sums: Any, minima: Any) -> Any:
+    """The eight sums and the minima in ggml's order."""
+    even = add_f32x16(add_f32x16(sums[0], sums[4]), add_f32x16(sums[2], sums[6]))
+    odd = add_f32x16(add_f32x16(sums[1], sums[5]), add_f32x16(sums[3], sums[7]))
+    return add_f32x16(add_f32x16(even, odd), minima)
 
 
 @inline
 def _one_column(kind: int, size: int, p: int, a: int, blocks: int) -> Any:
     """16 rows times one column: (16,)"""
-    sums = zero_f32x16()
+    sums, minima = _no_sums(), zero_f32x16()
     for _ in range(blocks):
-        d = widen_f16x16(load_f16x16(p))
-        sums = _column(kind, a, _planes(kind, p), d, _minima(kind, p, d), sums)
+        sums = _gained(kind, a, _planes(kind, p), widen_f16x16(load_f16x16(p)), sums)
+        minima = _minima(kind, p, a, minima)
         p += GROUP * size
         a += ACTIVATION
-    return sums
+    return _total(sums, minima)
 
 
 @inline
-def _eight_columns(kind: int, size: int, p: int, a: Any, blocks: int) -> Any:
-    """16 rows times eight columns, whose activations begin at the eight addresses a: eight times (16,)"""
-    c0 = c1 = c2 = c3 = c4 = c5 = c6 = c7 = zero_f32x16()
-    o = 0
+def _two_columns(kind: int, size: int, p: int, a: int, blocks: int) -> Any:
+    """16 rows times two columns, whose activations follow each other: twice (16,)"""
+    first, second, first_minima, second_minima = _no_sums(), _no_sums(), zero_f32x16(), zero_f32x16()
+    c = a + blocks * ACTIVATION
     for _ in range(blocks):
-        d = widen_f16x16(load_f16x16(p))
-        m, w = _minima(kind, p, d), _planes(kind, p)
-        c0 = _column(kind, a[0] + o, w, d, m, c0)
-        c1 = _column(kind, a[1] + o, w, d, m, c1)
-        c2 = _column(kind, a[2] + o, w, d, m, c2)
-        c3 = _column(kind, a[3] + o, w, d, m, c3)
-        c4 = _column(kind, a[4] + o, w, d, m, c4)
-        c5 = _column(kind, a[5] + o, w, d, m, c5)
-        c6 = _column(kind, a[6] + o, w, d, m, c6)
-        c7 = _column(kind, a[7] + o, w, d, m, c7)
+        d, w = widen_f16x16(load_f16x16(p)), _planes(kind, p)
+        first, second = _gained(kind, a, w, d, first), _gained(kind, c, w, d, second)
+        first_minima, second_minima = _minima(kind, p, a, first_minima), _minima(kind, p, c, second_minima)
         p += GROUP * size
-        o += ACTIVATION
-    return c0, c1, c2, c3, c4, c5, c6, c7
+        a += ACTIVATION
+        c += ACTIVATION
+    return _total(first, first_minima), _total(second, second_minima)
 
 
 @inline
@@ -145,42 +148,6 @@ def _place(step: int, first: int, column: int) -> Any:
     """Where 16 results of a column go, `first` being the number of the first weight row."""
     i1, i2, i3 = rows_of(step + DST, column)
     return row(step + DST, i1, i2, i3) + F32 * first
-
-
-@inline
-def _tile(kind: int, size: int, step: int, p: int, spot: Any, blocks: int) -> None:
-    """16 rows times up to eight columns; spot is (first row, first column, end). Columns over the end are the last."""
-    first, column, end = spot
-    act, each = extra(step, 0), blocks * ACTIVATION
-    a0 = act + column * each
-    last = act + (end - 1) * each
-    a = (
-        a0,
-        min(last, a0 + each),
-        min(last, a0 + 2 * each),
-        min(last, a0 + 3 * each),
-        min(last, a0 + 4 * each),
-        min(last, a0 + 5 * each),
-        min(last, a0 + 6 * each),
-        min(last, a0 + 7 * each),
-    )
-    c0, c1, c2, c3, c4, c5, c6, c7 = _eight_columns(kind, size, p, a, blocks)
-    left = end - column
-    store_f32x16(_place(step, first, column), c0)
-    if left > 1:
-        store_f32x16(_place(step, first, column + 1), c1)
-    if left > 2:
-        store_f32x16(_place(step, first, column + 2), c2)
-    if left > 3:
-        store_f32x16(_place(step, first, column + 3), c3)
-    if left > 4:
-        store_f32x16(_place(step, first, column + 4), c4)
-    if left > 5:
-        store_f32x16(_place(step, first, column + 5), c5)
-    if left > 6:
-        store_f32x16(_place(step, first, column + 6), c6)
-    if left > 7:
-        store_f32x16(_place(step, first, column + 7), c7)
 
 
 @inline
@@ -197,12 +164,14 @@ def _multiply(kind: int, size: int, step: int, worker: int) -> None:
             p = address(step + SRC0) + group * blocks * GROUP * size
             column, end = panel * PANEL, min(columns, (panel + 1) * PANEL)
             while column < end:
-                if end - column > FEW:
-                    _tile(kind, size, step, p, (group * GROUP, column, end), blocks)
-                    column += TILE
+                a = extra(step, 0) + column * each
+                if end - column > 1:
+                    first, second = _two_columns(kind, size, p, a, blocks)
+                    store_f32x16(_place(step, group * GROUP, column), first)
+                    store_f32x16(_place(step, group * GROUP, column + 1), second)
+                    column += 2
                 else:
-                    sums = _one_column(kind, size, p, extra(step, 0) + column * each, blocks)
-                    store_f32x16(_place(step, group * GROUP, column), sums)
+                    store_f32x16(_place(step, group * GROUP, column), _one_column(kind, size, p, a, blocks))
                     column += 1
         start = claim(step, worker, chunk)
 

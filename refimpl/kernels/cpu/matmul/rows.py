@@ -11,13 +11,14 @@ import numpy as np
 
 from refimpl.kernels.cpu.compiled import inline, kernel
 from refimpl.kernels.cpu.lanes import (
-    add_f32x8,
     dot_i32x8,
+    first_f32x8,
     flip_signs_32,
     float_i32x8,
     fma_f32x8,
     high_nibbles_16,
     join_i8x16,
+    load_f32x8,
     load_i8x16,
     load_i8x32,
     low_nibbles_16,
@@ -36,50 +37,45 @@ from refimpl.kernels.cpu.matmul.layout import (
     Q8_0,
     Q8_0_BYTES,
     QUANTS,
-    SUM,
+    WORD_SUMS,
     S,
 )
 from refimpl.kernels.cpu.step import DST, SRC0, chunk_of, claim, count, extent, extra, row, rows_of
-from refimpl.kernels.cpu.words import f16_at, f32_at, i32_at, store_f32
+from refimpl.kernels.cpu.words import f16_at, f32_at, store_f32
 
 __all__ = ["mul_mat_q4_0", "mul_mat_q4_1", "mul_mat_q8_0"]
 
 F32 = 4
-LANES = 8
-Q4_0_ZERO, Q8_0_ZERO = 8, 128
+Q4_0_ZERO, Q8_0_ZERO = np.float32(8), np.float32(128)
 """what the unsigned quants are too large by"""
 
 
 @inline
 def _products(kind: int, p: int, a: int) -> Any:
-    """Integer products of the block at p with the activation block at a, over eight lanes."""
+    """Products of the block at p with the activation block at a over eight lanes, lane j those of words j: integers."""
+    zero = splat_i32x8(0)
     if kind == Q8_0:
-        # the whole correction, spread evenly over the lanes
-        start = splat_i32x8(-(Q8_0_ZERO // LANES) * i32_at(a + SUM))
-        return dot_i32x8(start, flip_signs_32(load_i8x32(p + 2)), load_i8x32(a + QUANTS))
+        products = float_i32x8(dot_i32x8(zero, flip_signs_32(load_i8x32(p + 2)), load_i8x32(a + QUANTS)))
+        return fma_f32x8(load_f32x8(a + WORD_SUMS), splat_f32x8(-Q8_0_ZERO), products)
+    nibbles = load_i8x16(p + (4 if kind == Q4_1 else 2))
+    quants = join_i8x16(low_nibbles_16(nibbles), high_nibbles_16(nibbles))
+    products = float_i32x8(dot_i32x8(zero, quants, load_i8x32(a + QUANTS)))
     if kind == Q4_1:
-        nibbles, start = load_i8x16(p + 4), splat_i32x8(0)
-    else:
-        nibbles, start = load_i8x16(p + 2), splat_i32x8(-(Q4_0_ZERO // LANES) * i32_at(a + SUM))
-    return dot_i32x8(start, join_i8x16(low_nibbles_16(nibbles), high_nibbles_16(nibbles)), load_i8x32(a + QUANTS))
+        return products
+    return fma_f32x8(load_f32x8(a + WORD_SUMS), splat_f32x8(-Q4_0_ZERO), products)
 
 
 @inline
 def _dot(kind: int, size: int, p: int, a: int, blocks: int) -> Any:
-    """One row of weights times one column of activations."""
-    even, odd, minima = zero_f32x8(), zero_f32x8(), np.float32(0)
-    for b in range(blocks):
-        term = float_i32x8(_products(kind, p, a))
-        scale = splat_f32x8(f16_at(p) * f32_at(a))
-        if b & 1:
-            odd = fma_f32x8(term, scale, odd)
-        else:
-            even = fma_f32x8(term, scale, even)
+    """One row of weights times one column of activations, added up in the order that packed.py describes."""
+    sums, minima = zero_f32x8(), zero_f32x8()
+    for _ in range(blocks):
+        sums = fma_f32x8(_products(kind, p, a), splat_f32x8(f16_at(p) * f32_at(a)), sums)
         if kind == Q4_1:
-            minima += f16_at(p + 2) * f32_at(a + S)
+            minima = fma_f32x8(splat_f32x8(f16_at(p + 2)), splat_f32x8(f32_at(a + S)), minima)
         p += size
         a += ACTIVATION
-    return total_f32x8(add_f32x8(even, odd)) + minima
+    return total_f32x8(sums) + first_f32x8(minima)
 
 
 @inline

@@ -7,15 +7,18 @@ Rules of this file:
 - The queries of all heads that share a key head are rows 0 .. n * g - 1 of one matrix, g = h / hk: row r is query
   r / g of head hk * g + r % g. A unit of work is up to ROWS consecutive ones, so that keys and values are read once
   for the heads of a group, and for many queries.
-- A unit goes through the keys in blocks of KEYS. Blocks that are hidden from all of its queries are neither read nor
-  computed. What it keeps for a block does not depend on the number of keys, and rows longer than LONG are worked on
-  few at a time: scratch stays within a small multiple of the operands' rows.
-- With FEW queries each key is multiplied as it lies; with more, the keys of a block are turned first.
+- A unit goes through the keys in blocks of KEYS. A block is read and computed up to the last vector of keys in which
+  any query of the unit sees one: under a causal mask, half of them not at all.
+- Scratch does not grow with the number of keys, and rows longer than LONG are worked on few at a time: it stays within
+  a small multiple of the operands' rows.
+- With FEW rows each key is multiplied as it lies; with more, the keys of a block are turned first. F16 in whole vectors
+  is multiplied where it is kept unless it has to be turned; everything else is widened into scratch first.
 - Queries are not rounded to F16; scores, weights and sums are float32.
 - extra 0 and 1 are the type numbers of keys and values, which `widened` knows.
 
-Unsatisfying: the keys of one query are not shared among threads, so a single query keeps only as many threads busy as
-there are heads. Turning the queries would spare turning each block of keys, but then the mask would have to be turned.
+Unsatisfying: the keys of one query are not shared among threads, since there is no memory in which they could meet. A
+single query keeps no more threads busy than there are heads, and three key heads keep two threads busy three quarters
+of the time.
 """
 
 from typing import Any, NamedTuple
@@ -24,8 +27,20 @@ import numpy as np
 
 from refimpl.kernels.cpu.compiled import inline, kernel, plain
 from refimpl.kernels.cpu.lanes import store_f32x16, zero_f32x16
-from refimpl.kernels.cpu.ops.attention_blocks import F32, KEYS, KEYS_ROW, VECTOR, padded, scaled, turned, widened
-from refimpl.kernels.cpu.ops.attention_products import Shape, few_scores, product
+from refimpl.kernels.cpu.ops.attention_blocks import (
+    F32,
+    KEYS,
+    KEYS_ROW,
+    KIND_F16,
+    LANES,
+    VECTOR,
+    WIDE,
+    padded,
+    scaled,
+    turned,
+    widened,
+)
+from refimpl.kernels.cpu.ops.attention_products import Shape, dots_f16, dots_f32, product_f16, product_f32
 from refimpl.kernels.cpu.ops.attention_weights import (
     RECORD,
     begun,
@@ -60,30 +75,14 @@ SCALE, MAX_BIAS, SOFTCAP = 0, 1, 2
 KIND_OF_KEYS, KIND_OF_VALUES = 0, 1
 ROWS = 64
 """most rows of a unit"""
-FEW = 8
+FEW = 16
 """rows for which it is not worth while to turn keys"""
 LONG = 1024
 """elements beyond which rows are LONG_ROWS to a unit and LONG_KEYS to a block"""
 LONG_ROWS, LONG_KEYS = 4, 4
-CHUNK_K, CHUNK_V = 4, 16
 OVERHEAD = 2
 """what converting and turning keys costs a unit, in rows of it"""
 NO_SINK, ONE, ZERO = np.float32(-np.inf), np.float32(1), np.float32(0)
-
-
-from refimpl.kernels.cpu.simd import operation, types
-from refimpl.kernels.cpu.ops.attention_blocks import F16
-from llvmlite import ir
-from refimpl.kernels.cpu.words import pointer, I8, I32
-from numba.core import cgutils
-def _pf():
-    def emit(b, at):
-        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
-        f = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
-        b.call(f, [pointer(b, at, I8), I32(0), I32(3), I32(1)])
-    return operation(types.void, [types.int64], emit)
-prefetch=_pf()
-PF = True
 
 
 class Room(NamedTuple):
@@ -155,45 +154,37 @@ def _begin(step: int, room: Room, unit: Unit) -> None:
 
 
 @plain
-def _fetch(operand: int, at: int, count: int) -> None:
-    """Have rows of keys or values brought near; reads nothing, and rows that are not there do no harm"""
-    gap = stride(operand, 1)
-    size = F16 * extent(operand, 0)
-    for r in range(count):
-        for i in range(0, size, 64):
-            prefetch(at + gap * r + i)
-
-
-@plain
-def _score(step: int, room: Room, rows: int, keys: int, at: int, nxt: int) -> None:
+def _score(step: int, room: Room, rows: int, keys: int, at: int) -> None:
     """room.scores (rows, keys) = queries (rows, d) @ keys (keys, d) turned, the first of which lies at `at`"""
     d, gap, kind = extent(step + SRC1, 0), stride(step + SRC1, 1), extra(step, KIND_OF_KEYS)
-    widened(room.widened, at, gap, keys, d, kind)
-    if rows <= FEW or room.keys < KEYS:
-        for key in range(0, keys, CHUNK_K):
-            count = min(CHUNK_K, keys - key)
-            if PF: _fetch(step + SRC2, nxt + key * stride(step + SRC2, 1), count)
-            few_scores(room.scores + F32 * key, room.queries, room.widened + F32*padded(d)*key, rows, count, d)
+    across = F32 * padded(d)
+    if rows <= FEW and kind == KIND_F16 and d % LANES == 0:
+        dots_f16(room.scores, room.queries, at, Shape(rows, d, keys, across, gap, KEYS_ROW, 0))
     else:
-        turned(room.turned, room.widened, keys, d)
-        columns = 16 if keys <= 16 else KEYS
-        product(room.scores, room.queries, room.turned, Shape(rows, d, columns, F32 * padded(d), KEYS_ROW), True)
+        widened(room.widened, at, gap, keys, d, kind)
+        if rows <= FEW:
+            dots_f32(room.scores, room.queries, room.widened, Shape(rows, d, keys, across, across, KEYS_ROW, 0))
+        else:
+            turned(room.turned, room.widened, keys, d)
+            columns = LANES if keys <= LANES else (keys + WIDE - 1) // WIDE * WIDE
+            shape = Shape(rows, d, columns, across, KEYS_ROW, KEYS_ROW, 0)
+            product_f32(room.scores, room.queries, room.turned, shape)
     cap = real_param(step, SOFTCAP)
     if cap != ZERO:
         capped(room.scores, rows, keys, cap)
 
 
 @plain
-def _add_up(step: int, room: Room, rows: int, keys: int, at: int, nxt: int) -> None:
+def _add_up(step: int, room: Room, rows: int, keys: int, at: int) -> None:
     """room.sums (rows, dv) += weights (rows, keys) @ values (keys, dv), the first of which lies at `at`"""
     dv, gap, kind = extent(step + SRC2, 0), stride(step + SRC2, 1), extra(step, KIND_OF_VALUES)
-    most = CHUNK_V if rows <= FEW else keys
-    widened(room.widened, at, gap, keys, dv, kind)
-    for key in range(0, keys, most):
-        count = min(most, keys - key)
-        if PF and rows <= FEW: _fetch(step + SRC1, nxt + key * stride(step + SRC1, 1), count)
-        shape = Shape(rows, count, padded(dv), KEYS_ROW, F32 * padded(dv))
-        product(room.sums, room.scores + F32 * key, room.widened + F32*padded(dv)*key, shape, False)
+    across = F32 * padded(dv)
+    if kind == KIND_F16 and dv % LANES == 0:
+        product_f16(room.sums, room.scores, at, Shape(rows, keys, dv, KEYS_ROW, gap, across, 1))
+    else:
+        widened(room.widened, at, gap, keys, dv, kind)
+        shape = Shape(rows, keys, padded(dv), KEYS_ROW, across, across, 1)
+        product_f32(room.sums, room.scores, room.widened, shape)
 
 
 @plain
@@ -207,13 +198,13 @@ def _attend(step: int, room: Room, unit: Unit) -> None:
         keys = seen(room.records, rows, start, min(room.keys, extent(k, 1) - start))
         if keys == 0:
             continue
-        _score(step, room, rows, keys, row(k, start, unit.head, sequence), row(v, start, unit.head, sequence))
+        _score(step, room, rows, keys, row(k, start, unit.head, sequence))
         for r in range(rows):
             factor = weighted(room.scores + KEYS_ROW * r, keys, room.records + RECORD * r, start)
             if factor != ONE:
                 sums = room.sums + F32 * across * r
                 scaled(sums, sums, across, factor)
-        _add_up(step, room, rows, keys, row(v, start, unit.head, sequence), row(k, start+room.keys, unit.head, sequence))
+        _add_up(step, room, rows, keys, row(v, start, unit.head, sequence))
 
 
 @plain
@@ -230,7 +221,7 @@ def _finish(step: int, room: Room, unit: Unit) -> None:
 @inline
 def _rows_of_unit(most: int, rows: int, matrices: int, workers: int) -> Any:
     """How many of the `rows` of each matrix make a unit, so that the busiest thread is soon done."""
-    best, least = 1, np.int64(1) << 62
+    best, least = 1, 1 << 62
     size = most
     while size >= 1:
         units = matrices * ((rows + size - 1) // size)

@@ -26,14 +26,29 @@ from refimpl.kernels.cpu.simd import F32X16, operation
 from refimpl.kernels.cpu.words import I32, I64, f16_at, f32_at, pointer, store_f32
 from spec.names import Type
 
-__all__ = ["F16", "F32", "KEYS", "KEYS_ROW", "LANES", "VECTOR", "padded", "scaled", "turned", "widened"]
+__all__ = [
+    "F16",
+    "F32",
+    "KEYS",
+    "KEYS_ROW",
+    "KIND_F16",
+    "LANES",
+    "VECTOR",
+    "WIDE",
+    "padded",
+    "scaled",
+    "turned",
+    "widened",
+]
 
 F16, F32 = 2, 4
 """bytes"""
 KIND_F16 = int(Type.F16)
 LANES = 16
 VECTOR = LANES * F32
-KEYS = 64
+WIDE = 4 * LANES
+"""elements that products work on side by side"""
+KEYS = 128
 """keys in one block; a row of scores or of turned keys is KEYS float32"""
 KEYS_ROW = KEYS * F32
 

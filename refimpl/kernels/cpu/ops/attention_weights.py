@@ -15,6 +15,7 @@ import numpy as np
 
 from refimpl.kernels.cpu.compiled import inline, plain
 from refimpl.kernels.cpu.lanes import (
+    abs_f32x16,
     add_f32x16,
     div_f32x16,
     exp_f32x16,
@@ -29,6 +30,7 @@ from refimpl.kernels.cpu.lanes import (
     sub_f32x16,
     total_f32x16,
     widen_f16x16,
+    zero_below,
     zero_f32x16,
 )
 from refimpl.kernels.cpu.ops.attention_blocks import F16, F32, KEYS_ROW, LANES
@@ -41,6 +43,11 @@ MASK, SLOPE, TOP, TOTAL = 0, 8, 12, 16
 RECORD = 32
 HIDDEN = np.float32(-np.inf)
 ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
+FAR = np.float32(0.625)
+BELOW_FAR = np.nextafter(FAR, ZERO)
+T5, T4, T3 = np.float32(-5.70498872745e-3), np.float32(2.06390887954e-2), np.float32(-5.37397155531e-2)
+T2, T1 = np.float32(1.33314422036e-1), np.float32(-3.33332819422e-1)
+"""coefficients of (tanh x / x - 1) / x^2 for |x| < FAR"""
 
 
 @inline
@@ -97,16 +104,30 @@ def seen(records: int, rows: int, start: int, keys: int) -> Any:
     return keys
 
 
+@inline
+def _tanh(x: Any) -> Any:
+    """Within a few units of the last place also near 0, where 1 - 2 / (e^2x + 1) would cancel."""
+    size, square = abs_f32x16(x), mul_f32x16(x, x)
+    p = splat_f32x16(T5)
+    p = fma_f32x16(p, square, splat_f32x16(T4))
+    p = fma_f32x16(p, square, splat_f32x16(T3))
+    p = fma_f32x16(p, square, splat_f32x16(T2))
+    p = fma_f32x16(p, square, splat_f32x16(T1))
+    near = fma_f32x16(mul_f32x16(p, square), x, x)
+    power = exp_f32x16(add_f32x16(x, x))
+    far = sub_f32x16(splat_f32x16(ONE), div_f32x16(splat_f32x16(TWO), add_f32x16(power, splat_f32x16(ONE))))
+    near = zero_below(mul_f32x16(size, splat_f32x16(-ONE)), splat_f32x16(-BELOW_FAR), near)
+    return add_f32x16(near, zero_below(size, splat_f32x16(FAR), far))
+
+
 @plain
 def capped(scores: int, rows: int, keys: int, cap: float) -> None:
     """scores (rows, keys) = cap * tanh(scores)"""
-    caps, ones, twos = splat_f32x16(cap), splat_f32x16(ONE), splat_f32x16(TWO)
+    caps = splat_f32x16(cap)
     for r in range(rows):
         for i in range(0, keys, LANES):
             at = scores + KEYS_ROW * r + F32 * i
-            power = exp_f32x16(mul_f32x16(twos, load_f32x16(at)))
-            bent = sub_f32x16(ones, div_f32x16(twos, add_f32x16(power, ones)))
-            store_f32x16(at, mul_f32x16(caps, bent))
+            store_f32x16(at, mul_f32x16(caps, _tanh(load_f32x16(at))))
 
 
 @inline

@@ -1,9 +1,12 @@
 """ADD, MUL, SCALE, GLU: rows of the result one at a time, sixteen elements at once where rows are packed.
 
 src1 of ADD and MUL is repeated in every dimension: `dst (n, ...) = src0 (n, ...) op src1 (m, ...)`, n a multiple of m.
+
+Results have the bits of ggml's CPU backend: what follows is quantised to 8 bits, and a last bit that falls on the other
+side of a half there becomes another text. Hence SCALE rounds once with a bias and adds none where it is 0 (-0 stays),
+and the elements of a GLU row behind its last sixteen take their exponential from the C library.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,11 +16,15 @@ from refimpl.kernels.cpu.lanes import (
     add_f32x16,
     fma_f32x16,
     load_f32x16,
+    load_part_f32x16,
     mul_f32x16,
     silu_f32x16,
     splat_f32x16,
     store_f32x16,
+    store_part_f32x16,
+    zero_f32x16,
 )
+from refimpl.kernels.cpu.libm import expf
 from refimpl.kernels.cpu.step import (
     DST,
     SRC0,
@@ -41,6 +48,8 @@ F32 = 4
 LANES = 16
 SCALE_FACTOR, SCALE_BIAS = 0, 1
 GLU_SWAPPED = 1
+
+ONE = np.float32(1)
 
 
 @inline
@@ -110,6 +119,12 @@ def mul_f32(step: int, worker: int) -> None:
         start = claim(step, worker, chunk)
 
 
+@inline
+def _line(x: Any, factors: Any, biases: Any, bias: Any) -> Any:
+    """x * factor + bias for sixteen elements."""
+    return mul_f32x16(x, factors) if bias == 0 else fma_f32x16(x, factors, biases)
+
+
 @kernel
 def scale_f32(step: int, worker: int) -> None:
     """dst = s * src0 + b; with s = 0 and b = -inf it is in use as a fill"""
@@ -124,11 +139,11 @@ def scale_f32(step: int, worker: int) -> None:
             out, x = row(step + DST, i1, i2, i3), row(step + SRC0, i1, i2, i3)
             i = 0
             while i + LANES <= n:
-                store_f32x16(out + F32 * i, fma_f32x16(load_f32x16(x + F32 * i), factors, biases))
+                store_f32x16(out + F32 * i, _line(load_f32x16(x + F32 * i), factors, biases, bias))
                 i += LANES
-            while i < n:
-                store_f32(out + F32 * i, f32_at(x + F32 * i) * factor + bias)
-                i += 1
+            if i < n:
+                rest = load_part_f32x16(x + F32 * i, n - i, zero_f32x16())
+                store_part_f32x16(out + F32 * i, n - i, _line(rest, factors, biases, bias))
         start = claim(step, worker, chunk)
 
 
@@ -157,6 +172,6 @@ def swiglu_f32(step: int, worker: int) -> None:
                 i += LANES
             while i < n:
                 g = f32_at(gate + F32 * i)
-                store_f32(out + F32 * i, g / (np.float32(1) + np.float32(math.exp(-g))) * f32_at(up + F32 * i))
+                store_f32(out + F32 * i, g / (ONE + expf(-g)) * f32_at(up + F32 * i))
                 i += 1
         start = claim(step, worker, chunk)

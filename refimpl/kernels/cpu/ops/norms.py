@@ -1,9 +1,13 @@
 """RMS_NORM and SOFT_MAX: one row at a time, which only its own sum holds together.
 
-Sums are float32 in sixteen lanes, several vectors of them where the additions would wait for each other. A row's last
-vector is loaded and stored in part. dst may be src0.
+A row's last vector is loaded and stored in part. dst may be src0.
 
-SOFT_MAX: extra word 0 is the kind of mask. The row's scores go to dst, then their exponentials, then the quotients. A
+RMS_NORM has the bits of ggml's CPU backend, as what follows is quantised to 8 bits, and one that falls on the other
+side of a half there becomes another text: squares are rounded to float32, their sum is float64, the mean float32.
+Unsatisfying: ggml adds one square after another, we in 32 lanes. Either sum is so much finer than the mean that this
+shows about once in ten million rows.
+
+SOFT_MAX: sums are float32 in sixteen lanes. Extra word 0 is the kind of mask. The row's scores go to dst, then their exponentials, then the quotients. A
 row in which all is masked becomes zeros; one with a NaN becomes NaN.
 """
 
@@ -15,23 +19,31 @@ import numpy as np
 from refimpl.kernels.cpu.compiled import inline, kernel, plain
 from refimpl.kernels.cpu.lanes import (
     add_f32x16,
+    add_f64x8,
     exp_f32x16,
     fma_f32x16,
     largest_f32x16,
     load_f16x16,
+    load_f32x8,
     load_f32x16,
     load_part_f16x16,
+    load_part_f32x8,
     load_part_f32x16,
     max_f32x16,
+    mul_f32x8,
     mul_f32x16,
     splat_f32x16,
     store_f32x16,
     store_part_f32x16,
     sub_f32x16,
     total_f32x16,
+    total_f64x8,
     widen_f16x16,
+    widen_f32x8,
     zero_f16x16,
+    zero_f32x8,
     zero_f32x16,
+    zero_f64x8,
 )
 from refimpl.kernels.cpu.step import (
     DST,
@@ -53,7 +65,7 @@ from refimpl.kernels.cpu.words import f32_at
 __all__ = ["MASK_F16", "MASK_F32", "MASK_KIND", "MASK_NONE", "rms_norm_f32", "soft_max_f32"]
 
 F16, F32 = 2, 4
-LANES = 16
+LANES, WIDE_LANES = 16, 8
 NORM_EPSILON = 0
 SOFT_MAX_SCALE, SOFT_MAX_BIAS = 0, 1
 
@@ -64,24 +76,31 @@ MASK_NONE, MASK_F32, MASK_F16 = 0, 1, 2
 ZERO, ONE, LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
 
 
+@inline
+def _squares(x: int) -> Any:
+    """Eight squares, rounded to float32, as float64."""
+    values = load_f32x8(x)
+    return widen_f32x8(mul_f32x8(values, values))
+
+
 @plain
 def _sum_of_squares(x: int, n: int) -> Any:
-    a, b, c, d = zero_f32x16(), zero_f32x16(), zero_f32x16(), zero_f32x16()
+    """float64"""
+    a, b, c, d = zero_f64x8(), zero_f64x8(), zero_f64x8(), zero_f64x8()
+    size = F32 * WIDE_LANES
     i = 0
-    while i + 4 * LANES <= n:
+    while i + 4 * WIDE_LANES <= n:
         at = x + F32 * i
-        x0, x1 = load_f32x16(at), load_f32x16(at + F32 * LANES)
-        x2, x3 = load_f32x16(at + 2 * F32 * LANES), load_f32x16(at + 3 * F32 * LANES)
-        a, b, c, d = fma_f32x16(x0, x0, a), fma_f32x16(x1, x1, b), fma_f32x16(x2, x2, c), fma_f32x16(x3, x3, d)
-        i += 4 * LANES
-    while i + LANES <= n:
-        more = load_f32x16(x + F32 * i)
-        a = fma_f32x16(more, more, a)
-        i += LANES
+        a, b = add_f64x8(a, _squares(at)), add_f64x8(b, _squares(at + size))
+        c, d = add_f64x8(c, _squares(at + 2 * size)), add_f64x8(d, _squares(at + 3 * size))
+        i += 4 * WIDE_LANES
+    while i + WIDE_LANES <= n:
+        a = add_f64x8(a, _squares(x + F32 * i))
+        i += WIDE_LANES
     if i < n:
-        rest = load_part_f32x16(x + F32 * i, n - i, zero_f32x16())
-        b = fma_f32x16(rest, rest, b)
-    return total_f32x16(add_f32x16(add_f32x16(a, b), add_f32x16(c, d)))
+        rest = load_part_f32x8(x + F32 * i, n - i, zero_f32x8())
+        b = add_f64x8(b, widen_f32x8(mul_f32x8(rest, rest)))
+    return total_f64x8(add_f64x8(add_f64x8(a, b), add_f64x8(c, d)))
 
 
 @plain
@@ -108,7 +127,7 @@ def rms_norm_f32(step: int, worker: int) -> None:
         for number in range(start, min(units, start + chunk)):
             i1, i2, i3 = rows_of(step + DST, number)
             x = row(step + SRC0, i1, i2, i3)
-            mean = _sum_of_squares(x, n) / np.float32(n)
+            mean = np.float32(_sum_of_squares(x, n) / n)
             _scaled(row(step + DST, i1, i2, i3), x, n, ONE / np.float32(math.sqrt(mean + epsilon)))
         start = claim(step, worker, chunk)
 

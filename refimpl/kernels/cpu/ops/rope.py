@@ -5,8 +5,13 @@ Rules of this file:
   with sections are to be refused before a step is made.
 - A unit of work is a token. Its cosines and sines are made once, for all heads, in scratch: `n_dims` float32, the
   cosines of all pairs and then their sines. F16 needs `n_dims` more, in which a head is turned as float32.
-- Angles are float64, as positions times a frequency would lose their fraction in float32.
+- Results have the bits of ggml's CPU backend, compiled for AVX512: what follows is quantised to 8 bits, and a last bit
+  that falls on the other side of a half there becomes another text. So angles are float32, each frequency the one
+  before times a ratio, and their functions those of the C library. Of the four products of a pair two are fused with
+  the addition, but for the last half mod 4 pairs of an F32 head in mode NORMAL.
 - dst may be src0.
+
+Unsatisfying: at position p an angle is wrong by about p * 2^-24 radians, and more with each pair (tolerance.py).
 """
 
 import math
@@ -17,15 +22,17 @@ import numpy as np
 from refimpl.kernels.cpu.compiled import inline, kernel, plain
 from refimpl.kernels.cpu.lanes import (
     even_lanes,
+    fma_f32,
     fma_f32x16,
+    fms_f32x16,
     high_pairs,
     load_f32x16,
     low_pairs,
     mul_f32x16,
     odd_lanes,
     store_f32x16,
-    sub_f32x16,
 )
+from refimpl.kernels.cpu.libm import cosf, logf, powf, sinf
 from refimpl.kernels.cpu.moves import move_2, move_4, narrow, widen
 from refimpl.kernels.cpu.step import (
     DST,
@@ -55,24 +62,33 @@ N_DIMS, MODE, N_CTX_ORIG = 1, 2, 4
 FREQ_BASE, FREQ_SCALE, EXT_FACTOR, ATTN_FACTOR, BETA_FAST, BETA_SLOW = 5, 6, 7, 8, 9, 10
 N_OFFS = 15
 
-TURN = 2 * math.pi
-NARROWEST_RAMP = 0.001
-YARN_MAGNITUDE = 0.1
+FUSED_TOGETHER = 4
+"""pairs of neighbours in the shortest vector of ggml's F32 loop; up to three behind them are turned one by one"""
+ZERO, ONE, TWO, PI = np.float32(0), np.float32(1), np.float32(2), np.float32(math.pi)
+NARROWEST_RAMP, YARN_MAGNITUDE = np.float32(0.001), np.float32(0.1)
 
 
 @plain
-def _pair_with(step: int, turns: float) -> Any:
+def _pair_with(step: int, turns: Any) -> Any:
     """The pair, as a real number, that makes so many turns within the context of the training."""
-    context, base = whole_param(step, N_CTX_ORIG), float(real_param(step, FREQ_BASE))
-    return whole_param(step, N_DIMS) * math.log(context / (turns * TURN)) / (2 * math.log(base))
+    context, n_dims = np.float32(whole_param(step, N_CTX_ORIG)), np.float32(whole_param(step, N_DIMS))
+    return n_dims * logf(context / (turns * TWO * PI)) / (TWO * logf(real_param(step, FREQ_BASE)))
 
 
 @plain
 def _ramp_edges(step: int) -> Any:
     """The pairs between which YaRN goes from extrapolation to interpolation."""
-    low = np.floor(_pair_with(step, float(real_param(step, BETA_FAST))))
-    high = np.ceil(_pair_with(step, float(real_param(step, BETA_SLOW))))
-    return max(0.0, low), min(whole_param(step, N_DIMS) - 1.0, high)
+    low = np.float32(math.floor(_pair_with(step, real_param(step, BETA_FAST))))
+    high = np.float32(math.ceil(_pair_with(step, real_param(step, BETA_SLOW))))
+    return max(ZERO, low), min(np.float32(whole_param(step, N_DIMS) - 1), high)
+
+
+@inline
+def _mixed(interpolated: Any, extrapolated: Any, pair: int, low: Any, high: Any, mixing: Any) -> Any:
+    """The angle that YaRN takes between the two."""
+    ramp = ONE - min(ONE, max(ZERO, (np.float32(pair) - low) / max(NARROWEST_RAMP, high - low)))
+    mix = ramp * mixing
+    return fma_f32(interpolated, ONE - mix, extrapolated * mix)
 
 
 @plain
@@ -80,32 +96,40 @@ def _fill(step: int, table: int, position: int) -> None:
     """Cosines and sines of all pairs at a position, times their magnitude."""
     n_dims, factors = whole_param(step, N_DIMS), address(step + SRC2)
     half = n_dims // 2
-    scale, mixing = float(real_param(step, FREQ_SCALE)), float(real_param(step, EXT_FACTOR))
-    magnitude, low, high = float(real_param(step, ATTN_FACTOR)), 0.0, 0.0
+    scale, mixing = real_param(step, FREQ_SCALE), real_param(step, EXT_FACTOR)
+    magnitude, low, high = real_param(step, ATTN_FACTOR), ZERO, ZERO
     if mixing != 0:
         low, high = _ramp_edges(step)
-        magnitude *= 1 + YARN_MAGNITUDE * math.log(1 / scale)
-    ratio = float(real_param(step, FREQ_BASE)) ** (-2.0 / n_dims)
-    extrapolated = float(position)
+        magnitude *= fma_f32(YARN_MAGNITUDE, logf(ONE / scale), ONE)
+    ratio = powf(real_param(step, FREQ_BASE), -TWO / np.float32(n_dims))
+    unscaled = np.float32(position)
     for pair in range(half):
-        turned = extrapolated
+        extrapolated = unscaled
         if factors != 0:
-            turned /= f32_at(factors + F32 * pair)
-        angle = scale * turned
+            extrapolated = unscaled / f32_at(factors + F32 * pair)
+        angle = scale * extrapolated
         if mixing != 0:
-            mix = mixing * (1 - min(1.0, max(0.0, (pair - low) / max(NARROWEST_RAMP, high - low))))
-            angle = angle * (1 - mix) + turned * mix
-        store_f32(table + F32 * pair, np.float32(math.cos(angle) * magnitude))
-        store_f32(table + F32 * (half + pair), np.float32(math.sin(angle) * magnitude))
-        extrapolated *= ratio
+            angle = _mixed(angle, extrapolated, pair, low, high, mixing)
+        store_f32(table + F32 * pair, cosf(angle) * magnitude)
+        store_f32(table + F32 * (half + pair), sinf(angle) * magnitude)
+        unscaled *= ratio
 
 
-@plain
-def _turn_one(out: int, x: int, apart: int, cos: Any, sin: Any) -> None:
+@inline
+def _turned(a: Any, b: Any, cos: Any, sin: Any) -> Any:
+    """Sixteen pairs."""
+    return fms_f32x16(a, cos, mul_f32x16(b, sin)), fma_f32x16(a, sin, mul_f32x16(b, cos))
+
+
+@inline
+def _turn_one(out: int, x: int, apart: int, cos: Any, sin: Any, fused: bool) -> Any:
     """The pair at x and `apart` bytes further on."""
     a, b = f32_at(x), f32_at(x + apart)
-    store_f32(out, a * cos - b * sin)
-    store_f32(out + apart, a * sin + b * cos)
+    first, second = a * cos - b * sin, a * sin + b * cos
+    if fused:
+        first, second = fma_f32(a, cos, -(b * sin)), fma_f32(a, sin, b * cos)
+    store_f32(out, first)
+    store_f32(out + apart, second)
 
 
 @plain
@@ -116,44 +140,42 @@ def _turn_halves(out: int, x: int, half: int, table: int) -> None:
     while i + LANES <= half:
         at = F32 * i
         cos, sin = load_f32x16(table + at), load_f32x16(table + apart + at)
-        a, b = load_f32x16(x + at), load_f32x16(x + apart + at)
-        store_f32x16(out + at, sub_f32x16(mul_f32x16(a, cos), mul_f32x16(b, sin)))
-        store_f32x16(out + apart + at, fma_f32x16(a, sin, mul_f32x16(b, cos)))
+        first, second = _turned(load_f32x16(x + at), load_f32x16(x + apart + at), cos, sin)
+        store_f32x16(out + at, first)
+        store_f32x16(out + apart + at, second)
         i += LANES
     while i < half:
         at = F32 * i
-        _turn_one(out + at, x + at, apart, f32_at(table + at), f32_at(table + apart + at))
+        _turn_one(out + at, x + at, apart, f32_at(table + at), f32_at(table + apart + at), True)
         i += 1
 
 
 @plain
-def _turn_neighbours(out: int, x: int, half: int, table: int) -> None:
-    """Pairs of a channel and the next."""
+def _turn_neighbours(out: int, x: int, half: int, fused: int, table: int) -> None:
+    """Pairs of a channel and the next; each product of those from `fused` on is rounded."""
     i = 0
     while i + LANES <= half:
         at = F32 * i
         cos, sin = load_f32x16(table + at), load_f32x16(table + F32 * half + at)
         left, right = load_f32x16(x + 2 * at), load_f32x16(x + 2 * at + VECTOR)
-        a, b = even_lanes(left, right), odd_lanes(left, right)
-        firsts = sub_f32x16(mul_f32x16(a, cos), mul_f32x16(b, sin))
-        seconds = fma_f32x16(a, sin, mul_f32x16(b, cos))
+        firsts, seconds = _turned(even_lanes(left, right), odd_lanes(left, right), cos, sin)
         store_f32x16(out + 2 * at, low_pairs(firsts, seconds))
         store_f32x16(out + 2 * at + VECTOR, high_pairs(firsts, seconds))
         i += LANES
     while i < half:
         at = F32 * i
-        _turn_one(out + 2 * at, x + 2 * at, F32, f32_at(table + at), f32_at(table + F32 * half + at))
+        _turn_one(out + 2 * at, x + 2 * at, F32, f32_at(table + at), f32_at(table + F32 * half + at), i < fused)
         i += 1
 
 
 @plain
-def _turn(step: int, out: int, x: int, table: int) -> None:
-    """n_dims channels in float32"""
+def _turn(step: int, out: int, x: int, fused: int, table: int) -> None:
+    """n_dims channels in float32; `fused` as for neighbours"""
     half = whole_param(step, N_DIMS) // 2
     if whole_param(step, MODE) == NEOX:
         _turn_halves(out, x, half, table)
     else:
-        _turn_neighbours(out, x, half, table)
+        _turn_neighbours(out, x, half, fused, table)
 
 
 @inline
@@ -170,7 +192,8 @@ def _copy_others(step: int, out: int, x: int, size: int, move: Any) -> Any:
 def _head_f32(step: int, out: int, x: int, table: int) -> None:
     first = whole_param(step, N_OFFS)
     _copy_others(step, out, x, F32, move_4)
-    _turn(step, out + F32 * first, x + F32 * first, table)
+    fused = whole_param(step, N_DIMS) // 2 // FUSED_TOGETHER * FUSED_TOGETHER
+    _turn(step, out + F32 * first, x + F32 * first, fused, table)
 
 
 @plain
@@ -179,7 +202,7 @@ def _head_f16(step: int, out: int, x: int, table: int) -> None:
     wide = table + F32 * n_dims
     _copy_others(step, out, x, F16, move_2)
     widen(wide, x + F16 * first, n_dims)
-    _turn(step, wide, wide, table)
+    _turn(step, wide, wide, n_dims // 2, table)
     narrow(out + F16 * first, wide, n_dims)
 
 

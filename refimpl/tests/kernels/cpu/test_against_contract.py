@@ -1,0 +1,47 @@
+"""The CPU device keeps the kernel contract: every case and every fault, with each number of threads.
+
+What a case's oracle says is worked out once for all numbers of threads.
+"""
+
+from functools import cache
+
+import pytest
+
+from refimpl.kernels import contract
+from refimpl.kernels.operand import Case
+from refimpl.kernels.oracle.evaluate import DEFINITIONS, evaluate
+from refimpl.tests.kernels.cpu_backend import run_case
+from spec.names import Op
+
+expected = cache(evaluate)
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    return tuple(contract.cases())
+
+
+@pytest.fixture(autouse=True)
+def _evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "evaluate", expected)
+
+
+@pytest.mark.parametrize("threads", contract.THREADS)
+@pytest.mark.parametrize("op", DEFINITIONS, ids=lambda op: op.name)
+def test_every_case_is_computed(op: Op, threads: int) -> None:
+    for case in cases():
+        if case.op == op:
+            contract.check(run_case, case, threads)
+
+
+@pytest.mark.parametrize("threads", contract.THREADS)
+@pytest.mark.parametrize("op", [Op.GET_ROWS, Op.SET_ROWS], ids=lambda op: op.name)
+def test_every_index_outside_its_table_is_reported(op: Op, threads: int) -> None:
+    faults = [case for case in contract.fault_cases() if case.op == op]
+    assert faults
+    for case in faults:
+        contract.check_fault(run_case, case, threads)
+
+
+def test_no_other_op_reads_indices_that_can_be_wrong() -> None:
+    assert {case.op for case in contract.fault_cases()} == {Op.GET_ROWS, Op.SET_ROWS}

@@ -1,0 +1,115 @@
+"""Weights packed in place: as layout.py says, back without a bit lost, and with the products of the rows they were."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from refimpl.kernels.blocks.registry import FORMATS
+from refimpl.kernels.cases.build import case, dim, empty, normal, off_ties, store
+from refimpl.kernels.cpu.compiled import Kernel
+from refimpl.kernels.cpu.matmul import packed, packing, rows
+from refimpl.kernels.cpu.matmul.activations import quantise_q8
+from refimpl.kernels.cpu.matmul.layout import ACTIVATION, BLOCK, GROUP
+from refimpl.kernels.operand import Operand
+from refimpl.kernels.oracle.evaluate import evaluate
+from refimpl.kernels.oracle.views import Values, reals
+from refimpl.tests.kernels.cpu.calls import call
+from spec.names import Op, Type
+
+PACK: dict[Type, tuple[Kernel, Kernel]] = {
+    Type.Q4_0: (packing.pack_q4_0, packing.unpack_q4_0),
+    Type.Q4_1: (packing.pack_q4_1, packing.unpack_q4_1),
+    Type.Q8_0: (packing.pack_q8_0, packing.unpack_q8_0),
+}
+PRODUCTS: dict[Type, tuple[Kernel, Kernel]] = {
+    Type.Q4_0: (rows.mul_mat_q4_0, packed.mul_mat_packed_q4_0),
+    Type.Q4_1: (rows.mul_mat_q4_1, packed.mul_mat_packed_q4_1),
+    Type.Q8_0: (rows.mul_mat_q8_0, packed.mul_mat_packed_q8_0),
+}
+HALVES = {Type.Q4_0: 1, Type.Q4_1: 2, Type.Q8_0: 1}
+
+types = pytest.mark.parametrize("type_", PACK, ids=lambda type_: type_.name)
+
+
+def random_matrix(seed: int, type_: Type, blocks: int, groups: int) -> Operand:
+    """Of any bytes, whatever numbers they are."""
+    made = empty(type_, dim(BLOCK * blocks, GROUP * groups))
+    made.data[:] = np.random.default_rng(seed).integers(0, 256, made.data.size)
+    return made
+
+
+def by_definition(matrix: Operand) -> NDArray[np.uint8]:
+    """The packed bytes as layout.py draws them."""
+    size, scales = FORMATS[matrix.type].bytes, 2 * HALVES[matrix.type]
+    groups = matrix.data.reshape(-1, GROUP, matrix.ne[0] // BLOCK, size).copy()
+    if matrix.type == Type.Q8_0:
+        groups[..., scales:] ^= 0x80
+    made = []
+    for group in groups:
+        for block in group.transpose(1, 0, 2):
+            halves, words = block[:, :scales].reshape(GROUP, -1, 2), block[:, scales:].reshape(GROUP, -1, 4)
+            made += [halves.transpose(1, 0, 2).reshape(-1), words.transpose(1, 0, 2).reshape(-1)]
+    return np.concatenate(made)
+
+
+@types
+@given(seed=st.integers(0, 99), blocks=st.integers(1, 9), groups=st.integers(1, 6))
+def test_packing_interleaves_16_rows_and_unpacking_takes_them_apart(
+    type_: Type, seed: int, blocks: int, groups: int
+) -> None:
+    matrix = random_matrix(seed, type_, blocks, groups)
+    sent = matrix.data.copy()
+    pack, unpack = PACK[type_]
+    call(pack, None, [matrix])
+    np.testing.assert_array_equal(matrix.data, by_definition(random_matrix(seed, type_, blocks, groups)))
+    call(unpack, None, [matrix])
+    np.testing.assert_array_equal(matrix.data, sent)
+
+
+def products(weights: Operand, x: Operand) -> tuple[Values, Values]:
+    """(by rows, packed); `weights` are packed afterwards."""
+    by_rows, together = PRODUCTS[weights.type]
+    activations = np.zeros(x.ne[0] // BLOCK * x.ne[1] * ACTIVATION, np.uint8)
+    call(quantise_q8, None, [x], [activations.ctypes.data])
+    first, second = (empty(Type.F32, dim(weights.ne[1], x.ne[1])) for _ in range(2))
+    call(by_rows, first, [weights, x], [activations.ctypes.data])
+    call(PACK[weights.type][0], None, [weights])
+    call(together, second, [weights, x], [activations.ctypes.data])
+    return reals(first), reals(second)
+
+
+def assert_near(got: Values, expected: Values, share: float = 1e-3) -> None:
+    """Every element within `share` of itself or of the root mean square."""
+    scale = np.maximum(np.abs(expected), np.sqrt((expected**2).mean()))
+    assert (np.abs(got - expected) <= share * scale).all()
+
+
+@types
+@given(st.integers(0, 99), st.integers(1, 5), st.integers(1, 3), st.integers(1, 20) | st.integers(60, 75))
+def test_a_packed_product_is_the_product_by_rows_and_the_oracles(
+    type_: Type, seed: int, blocks: int, groups: int, columns: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = normal(rng, type_, dim(BLOCK * blocks, GROUP * groups))
+    x = store(empty(Type.F32, dim(BLOCK * blocks, columns)), off_ties(rng.standard_normal((columns, BLOCK * blocks))))
+    expected = evaluate(case(Op.MUL_MAT, "", (weights, x), empty(Type.F32, dim(weights.ne[1], columns))))
+    by_rows, together = products(weights, x)
+    assert_near(together, by_rows, 1e-5)
+    assert_near(together, expected)
+
+
+@types
+@pytest.mark.parametrize("quants", [0x00, 0xFF, 0x80, 0x7F])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_extreme_quants_in_a_long_row_are_exact(type_: Type, quants: int, sign: int) -> None:
+    """All of them the same, with scales that lose no bit: 48 blocks of sums, the largest there are."""
+    weights = empty(type_, dim(1536, GROUP))
+    raw = weights.data.reshape(-1, FORMATS[type_].bytes)
+    raw[:, : 2 * HALVES[type_]] = np.frombuffer(np.full(HALVES[type_], 0.5, np.float16).tobytes(), np.uint8)
+    raw[:, 2 * HALVES[type_] :] = quants
+    x = store(empty(Type.F32, dim(1536, 9)), np.full((1, 1, 9, 1536), sign * 127.0))
+    total = sign * 127.0 * float(reals(weights)[0, 0, 0].sum())
+    by_rows, together = products(weights, x)
+    assert set(by_rows.reshape(-1).tolist()) == set(together.reshape(-1).tolist()) == {total}
