@@ -3,9 +3,9 @@
 Rules of this file:
 - A kernel is a C function `void(step, worker)` of two addresses (see step.py). It is compiled, or loaded, when its
   address is first asked for, and by nobody twice.
-- The folder is named after a hash of every source that compiled code is made of, of the compiler's version and of
-  the vector instructions chosen here. A changed callee in another file therefore never meets an old caller, and a
-  second checkout with the same sources compiles nothing.
+- Machine code lies in a folder that is named after a hash: of the module that defines it, of all modules that this
+  one imports from the SOURCES, and theirs, and of the compiler's version. A changed callee in another file therefore
+  never meets an old caller, and a second checkout with the same sources compiles nothing.
 - What lies there is loaded as code: the folder must belong to the user and be closed to others, or nothing is kept.
 
 Unsatisfying: numba offers no public way to choose the folder for some functions only, so this file uses its cache
@@ -15,6 +15,7 @@ classes, which is one reason why the numba version is pinned.
 import hashlib
 import logging
 import os
+import re
 import shutil
 import stat
 import threading
@@ -31,13 +32,15 @@ from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
 
-__all__ = ["Kernel", "cache_folder", "function", "inline", "kernel", "plain"]
+__all__ = ["Kernel", "cache_folder", "digest", "function", "inline", "kernel", "plain"]
 
 log = logging.getLogger("refimpl.kernels")
 
 OPTIONS = {"error_model": "numpy", "boundscheck": False}
-SOURCES = ("refimpl/kernels/cpu", "refimpl/device/cpu", "spec/names.py")
-"""folders and files that compiled code is made of"""
+SOURCES = ("refimpl.kernels.cpu", "refimpl.device.cpu", "spec.names")
+"""packages and modules that compiled code is made of"""
+IMPORT = re.compile(r"^from ([\w.]+) import (\([^)]*\)|.*)$", re.MULTILINE)
+NAME = re.compile(r"\w+")
 STALE = 30 * 24 * 3600.0
 """seconds after which a folder of other sources that nobody used is removed"""
 SIGNATURE = types.void(types.int64, types.int64)
@@ -105,15 +108,28 @@ def kernel(defined: Callable[..., None]) -> Kernel:
 
 
 @cache
-def _digest() -> str:
-    """16 hex digits that change when the machine code would."""
-    found = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    root = Path(__file__).parents[3]
-    for name in SOURCES:
-        place = root / name
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            found.update(path.relative_to(root).as_posix().encode())
-            found.update(path.read_bytes())
+def _source(module: str) -> bytes | None:
+    """Text of a module that compiled code may be made of; None for any other."""
+    if not module.startswith(SOURCES):
+        return None
+    path = Path(__file__).parents[3].joinpath(*module.split("."))
+    file = path.with_suffix(".py")
+    return file.read_bytes() if file.exists() else None
+
+
+@cache
+def digest(module: str) -> str:
+    """16 hex digits that change when the machine code of the functions of a module would."""
+    found, waiting, seen = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode()), [module], {module}
+    while waiting:
+        name = waiting.pop()
+        text = _source(name) or b""
+        found.update(name.encode() + b"\0" + text + b"\0")
+        for parent, names in IMPORT.findall(text.decode()):
+            for used in (parent, *(f"{parent}.{child}" for child in NAME.findall(names))):
+                if used not in seen and _source(used) is not None:
+                    seen.add(used)
+                    waiting.append(used)
     return found.hexdigest()[:16]
 
 
@@ -125,42 +141,41 @@ def cache_folder() -> Path | None:
     compiles for itself.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    kernels = Path(base) / "ggml-rpc-refimpl" / "kernels"
-    folder = kernels / _digest()
+    folder = Path(base) / "ggml-rpc-refimpl" / "kernels"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         about = folder.stat()
         if about.st_uid != os.getuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise PermissionError(f"{folder} can be written by others")
-        os.utime(folder)
+        _remove_stale(folder)
     except OSError as error:
         log.warning("compiled kernels are not kept: %s", error)
         return None
-    _remove_stale(kernels)
     return folder
 
 
 def _remove_stale(kernels: Path) -> None:
     for folder in kernels.iterdir():
-        try:
-            if time.time() - folder.stat().st_mtime > STALE:
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue
+        if time.time() - folder.stat().st_mtime > STALE:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Locator(_CacheLocator):  # type: ignore[misc]
-    """Our folder for everything, whatever file a function comes from."""
+    """A folder of its own for the functions of each module, by its digest."""
 
     def __init__(self, defined: Callable[..., Any], file: str) -> None:
         self._py_file = file
+        self._digest = digest(defined.__module__)
         self._disambiguator = hashlib.sha256(f"{defined.__module__}.{defined.__qualname__}".encode()).hexdigest()[:10]
 
     def get_cache_path(self) -> str:
-        return str(cache_folder())
+        folder = Path(str(cache_folder())) / self._digest
+        folder.mkdir(exist_ok=True, mode=0o700)
+        os.utime(folder)
+        return str(folder)
 
     def get_source_stamp(self) -> str:
-        return _digest()
+        return self._digest
 
     def get_disambiguator(self) -> str:
         return self._disambiguator

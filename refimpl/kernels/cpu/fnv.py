@@ -3,8 +3,10 @@ this is one multiplication per byte at best; compiled, because the interpreter w
 """
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numpy.typing import NDArray
+
+from refimpl.kernels.cpu.compiled import function
 
 __all__ = ["FNV_OFFSET", "fnv1a64"]
 
@@ -15,7 +17,7 @@ FNV_PRIME = 0x100000001B3
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 
 
-@njit(types.uint64(BYTES, types.uint64), cache=True, nogil=True)
+@function(types.uint64(BYTES, types.uint64))
 def _fnv1a64(data: NDArray[np.uint8], state: np.uint64) -> np.uint64:
     prime = np.uint64(FNV_PRIME)
     for i in range(data.shape[0]):

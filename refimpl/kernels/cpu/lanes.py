@@ -30,8 +30,8 @@ from refimpl.kernels.cpu.simd import (
     load,
     load_part,
     operation,
-    scalef,
     same,
+    scalef,
     shuffle,
     smaller,
     splat,
@@ -105,7 +105,7 @@ C5 = np.float32(float.fromhex("0x1.0e4020p-7"))
 
 @inline
 def exp_f32x16(x: Any) -> Any:
-    """e^x lane by lane, within two units of the last place; 0 from -104 down, infinity from 88.8 up, NaN stays.
+    """e^x lane by lane, within three units of the last place; 0 from -104 down, infinity from 88.8 up, NaN stays.
 
     These are the bits of ggml's own exponential with AVX512, results below the normal numbers included.
     """

@@ -5,7 +5,8 @@ Activations (Q8): blocks of 32 values, ACTIVATION bytes each, block after block,
     f32 d | f32 s | 8 unused | 8 f32 w | 32 signed bytes q        value = d * q, s = d * sum(q)
 
 w are the sums of the quants 4j .. 4j+3, as floats: weights are multiplied as unsigned bytes, and what they are too
-large by times w is what their products are too large by. d and s hold values rounded to F16, as the formats Q8_0 and Q8_1 do (blocks/q8_0.py, blocks/q8_1.py).
+large by times w is what their products are too large by. d and s hold values rounded to F16, as the formats Q8_0 and
+Q8_1 do (blocks/q8_0.py, blocks/q8_1.py).
 
 Packed weights: 16 rows interleaved, so that each lane of a vector works on a row of its own and one broadcast word of
 activations meets them all. A group of 16 rows takes as many bytes as before. For each block of 32 columns:
@@ -31,7 +32,6 @@ __all__ = [
     "Q8_0",
     "Q8_0_BYTES",
     "QUANTS",
-    "SUM",
     "S",
 ]
 

@@ -7,8 +7,8 @@ side of a half there becomes another text: squares are rounded to float32, their
 Unsatisfying: ggml adds one square after another, we in 32 lanes. Either sum is so much finer than the mean that this
 shows about once in ten million rows.
 
-SOFT_MAX: sums are float32 in sixteen lanes. Extra word 0 is the kind of mask. The row's scores go to dst, then their exponentials, then the quotients. A
-row in which all is masked becomes zeros; one with a NaN becomes NaN.
+SOFT_MAX: sums are float32 in sixteen lanes. Extra word 0 is the kind of mask. The row's scores go to dst, then their
+exponentials, then the quotients. A row in which all is masked becomes zeros; one with a NaN becomes NaN.
 """
 
 import math

@@ -1,18 +1,46 @@
-"""A device of its own for each test, its memory guarded: what a kernel damages is found when the memory is released."""
+"""Devices whose memory is guarded: what a kernel damages is found when the memory is released.
+
+Tests are small, and the device leaves small steps to one thread; so all steps are shared but with the last parameter.
+"""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from refimpl.device.cpu import CpuDevice
+from refimpl.device.cpu import CpuDevice, lower
 from refimpl.tests.device.cpu.stage import Stage
 
+PARAMETERS = {
+    "1 thread": (1, 0),
+    "2 threads": (2, 0),
+    "5 threads": (5, 0),
+    "2 threads as in use": (2, lower.SMALL),
+}
 
-@pytest.fixture(params=[1, 2, 5], ids=lambda threads: f"{threads} threads")
+
+@contextmanager
+def _made(kind: str) -> Iterator[CpuDevice]:
+    threads, small = PARAMETERS[kind]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lower, "SMALL", small)
+        made = CpuDevice(threads, guard=True)
+        yield made
+        made.close()
+
+
+@pytest.fixture(params=PARAMETERS)
 def device(request: pytest.FixtureRequest) -> Iterator[CpuDevice]:
-    made = CpuDevice(request.param, guard=True)
-    yield made
-    made.close()
+    """One for each test."""
+    with _made(request.param) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=PARAMETERS)
+def shared(request: pytest.FixtureRequest) -> Iterator[CpuDevice]:
+    """One for all examples of Hypothesis."""
+    with _made(request.param) as made:
+        yield made
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from spec.names import Glu, Op, RopeMode, Type
 
 F32, F16, Q4_0, Q8_0, I32 = Type.F32, Type.F16, Type.Q4_0, Type.Q8_0, Type.I32
 ROWS, COLUMNS = 7, 20
+MANY = 1000
+"""rows that no thread would fetch alone"""
 
 
 class Lookup:
@@ -70,12 +72,12 @@ def test_a_fault_is_not_another_programs(stage: Stage) -> None:
 
 def test_of_many_faults_one_is_reported_whole(stage: Stage) -> None:
     """Its index and its limit belong together, whichever thread comes first."""
-    lookup = Lookup(stage, 1000)
+    lookup = Lookup(stage, MANY)
     with pytest.raises(ComputeFault) as caught:
-        lookup.run(*range(100, 1100))
+        lookup.run(*range(100, 100 + MANY))
     found = re.search(r"'found'.* index (\d+) of 7 rows", str(caught.value))
     assert found
-    assert 100 <= int(found[1]) < 1100
+    assert 100 <= int(found[1]) < 100 + MANY
 
 
 def test_rows_set_outside_their_table_are_a_fault_of_the_node_that_sets_them(stage: Stage) -> None:
@@ -92,11 +94,11 @@ def test_rows_set_outside_their_table_are_a_fault_of_the_node_that_sets_them(sta
 
 
 def test_a_fault_ends_the_run_before_the_steps_that_wait_for_it(stage: Stage) -> None:
-    lookup = Lookup(stage)
-    lookup.assert_right(1, 2, 3)
+    lookup = Lookup(stage, MANY)
+    lookup.assert_right(*[1] * MANY)
     before = lookup.stage.read(lookup.b, lookup.doubled)
     with pytest.raises(ComputeFault):
-        lookup.run(4, 5, 99)
+        lookup.run(*[2] * (MANY - 1), 99)
     assert lookup.stage.read(lookup.b, lookup.doubled) == before
 
 

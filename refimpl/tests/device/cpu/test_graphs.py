@@ -5,6 +5,7 @@ that they stay in their place.
 """
 
 import threading
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refimpl.device.cpu import CpuDevice
+from refimpl.device.cpu import CpuDevice, lower
 from refimpl.errors import ProtocolError, UnsupportedError
 from refimpl.graph.define import GraphBuilder
 from refimpl.kernels import contract
@@ -32,6 +33,13 @@ from spec.names import Type
 MUTABLE = ("ne", "nb", "src", "data", "op", "op_params")
 TYPES = (Type.F32, Type.F16, Type.Q4_0, Type.Q8_0, Type.I32)
 THREADS = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _all_threads_take_part() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lower, "SMALL", 0)
+        yield
 
 
 def sources(case: Case) -> list[Operand]:

@@ -4,13 +4,13 @@ Work is counted as calls of Python functions while compiling, twice as many for 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from refimpl.device.cpu import CpuDevice
+from refimpl.device.cpu import CpuDevice, lower
 from refimpl.device.cpu.program import CpuProgram
 from refimpl.graph.checked import CheckedGraph
 from refimpl.tests.device.cpu.tables import HANDLE, Group, graph
@@ -115,33 +115,37 @@ def events(make: Callable[[int], CheckedGraph], count: int, device: CpuDevice) -
     return seen
 
 
-@pytest.fixture(scope="module")
-def shared() -> CpuDevice:
-    return CpuDevice(2)
+@pytest.fixture(scope="module", params=[0, lower.SMALL], ids=["shared steps", "as in use"])
+def bare(request: pytest.FixtureRequest) -> Iterator[CpuDevice]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lower, "SMALL", request.param)
+        made = CpuDevice(2)
+        yield made
+        made.close()
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-def test_twice_the_nodes_take_twice_the_work(shape: Callable[[int], CheckedGraph], shared: CpuDevice) -> None:
-    events(shape, 2, shared)
-    assert events(shape, 1200, shared) < 2.3 * events(shape, 600, shared)
+def test_twice_the_nodes_take_twice_the_work(shape: Callable[[int], CheckedGraph], bare: CpuDevice) -> None:
+    events(shape, 2, bare)
+    assert events(shape, 1200, bare) < 2.3 * events(shape, 600, bare)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-def test_very_many_nodes_are_compiled_and_run(shape: Callable[[int], CheckedGraph], shared: CpuDevice) -> None:
+def test_very_many_nodes_are_compiled_and_run(shape: Callable[[int], CheckedGraph], bare: CpuDevice) -> None:
     count = 2000 if shape is small_and_large else 20000
     checked = shape(count)
-    allocation = shared.allocate(size_of(checked))
-    program = shared.compile(checked, {HANDLE: allocation})
+    allocation = bare.allocate(size_of(checked))
+    program = bare.compile(checked, {HANDLE: allocation})
     assert isinstance(program, CpuProgram)
     assert count <= len(program.steps) <= 2 * count
-    shared.run(program, shared.new_stop_word())
-    shared.release(allocation)
+    bare.run(program, bare.new_stop_word())
+    bare.release(allocation)
 
 
-def test_a_graph_without_nodes_is_a_program_without_steps(shared: CpuDevice) -> None:
-    allocation = shared.allocate(VECTOR)
-    program = shared.compile(graph(Group(F32, (32, 1, 1, 1), np.zeros(1, np.int64))), {HANDLE: allocation})
-    shared.run(program, shared.new_stop_word())
+def test_a_graph_without_nodes_is_a_program_without_steps(bare: CpuDevice) -> None:
+    allocation = bare.allocate(VECTOR)
+    program = bare.compile(graph(Group(F32, (32, 1, 1, 1), np.zeros(1, np.int64))), {HANDLE: allocation})
+    bare.run(program, bare.new_stop_word())
     assert isinstance(program, CpuProgram)
     assert len(program.steps) == 0
-    shared.release(allocation)
+    bare.release(allocation)

@@ -328,13 +328,6 @@ actions = st.lists(
 )
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[CpuDevice]:
-    made = CpuDevice(2, guard=True)
-    yield made
-    made.close()
-
-
 @given(actions=actions)
 def test_commands_and_programs_in_any_order_leave_the_bytes_and_numbers_that_they_must(
     shared: CpuDevice, actions: list[tuple]

@@ -1,38 +1,37 @@
 """Steps without a barrier between them may run at the same time: `barriers` against that, byte by byte."""
 
-from itertools import combinations
+from collections.abc import Sequence
+from itertools import combinations, pairwise
 from typing import Any
 
+import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refimpl.device.cpu.plan import MOST_RANGES, Range, barriers
-
-Step = tuple[list[Range], list[Range]]
+from refimpl.device.cpu.plan import MOST_RANGES, Footprint, Range, barriers
 
 ranges = st.tuples(st.integers(0, 40), st.integers(1, 12)).map(lambda place: (place[0], place[0] + place[1]))
-steps = st.tuples(st.lists(ranges, max_size=3), st.lists(ranges, max_size=2))
+steps = st.builds(Footprint, st.lists(ranges, max_size=3), st.lists(ranges, max_size=2), st.booleans())
 chains = st.lists(steps, max_size=30)
 
 
-def bytes_of(some: list[Range]) -> set[int]:
+def bytes_of(some: Sequence[Range]) -> set[int]:
     return {byte for start, end in some for byte in range(start, end)}
 
 
-def conflict(earlier: Step, later: Step) -> bool:
-    """Whether the two must not run at the same time."""
-    read, written = bytes_of(earlier[0]), bytes_of(earlier[1])
-    return bool(written & (bytes_of(later[0]) | bytes_of(later[1])) or read & bytes_of(later[1]))
+def conflict(earlier: Footprint, later: Footprint) -> bool:
+    """Whether the two must not run at the same time, and might: one thread does all that runs alone, in order."""
+    if earlier.solo and later.solo:
+        return False
+    read, written = bytes_of(earlier.reads), bytes_of(earlier.writes)
+    return bool(written & (bytes_of(later.reads) | bytes_of(later.writes)) or read & bytes_of(later.writes))
 
 
-def waits_of(chain: list[Step]) -> list[bool]:
-    return barriers([reads for reads, _ in chain], [writes for _, writes in chain])
-
-
-def phases(chain: list[Step]) -> list[list[Step]]:
+def phases(chain: list[Footprint]) -> list[list[Footprint]]:
     """Steps that no barrier separates."""
-    made: list[list[Step]] = [[]]
-    for step, wait in zip(chain, waits_of(chain), strict=True):
+    made: list[list[Footprint]] = [[]]
+    for step, wait in zip(chain, barriers(chain), strict=True):
         if wait:
             made.append([])
         made[-1].append(step)
@@ -40,20 +39,27 @@ def phases(chain: list[Step]) -> list[list[Step]]:
 
 
 @given(chains)
-def test_steps_of_a_phase_never_conflict(chain: list[Step]) -> None:
+def test_steps_of_a_phase_never_conflict(chain: list[Footprint]) -> None:
     for phase in phases(chain):
         assert not any(conflict(earlier, later) for earlier, later in combinations(phase, 2))
 
 
 @given(chains)
-def test_a_barrier_stands_only_where_a_step_conflicts_with_the_phase_before_it(chain: list[Step]) -> None:
+def test_a_barrier_stands_only_where_a_step_conflicts_with_the_phase_before_it(chain: list[Footprint]) -> None:
     made = phases(chain)
-    for phase, following in zip(made, made[1:], strict=False):
+    for phase, following in pairwise(made):
         assert any(conflict(earlier, following[0]) for earlier in phase)
 
 
 def test_a_step_may_read_what_it_writes() -> None:
-    assert waits_of([([(0, 8)], [(0, 8)])]) == [False]
+    assert barriers([Footprint([(0, 8)], [(0, 8)])]) == [False]
+
+
+def test_a_step_that_runs_alone_waits_for_those_that_do_not() -> None:
+    writer, reader = Footprint([], [(0, 8)]), Footprint([(0, 8)], [], solo=True)
+    assert barriers([writer, reader]) == [False, True]
+    assert barriers([reader, writer]) == [False, True]
+    assert barriers([attrs.evolve(writer, solo=True), reader]) == [False, False]
 
 
 class Counted(int):
@@ -66,21 +72,27 @@ class Counted(int):
         return int(self) < int(other)
 
 
-def comparisons(count: int) -> int:
+def apart(places: Sequence[int], solo: bool) -> list[Footprint]:
+    """Steps that have nothing to do with each other."""
+    return [
+        Footprint([(places[n], places[n + 1])], [(places[n + 1], places[n + 2])], solo)
+        for n in range(0, len(places) - 2, 2)
+    ]
+
+
+def comparisons(count: int, solo: bool) -> int:
     """Of `count` steps that have nothing to do with each other."""
     places = [Counted(8 * number) for number in range(2 * count + 1)]
-    chain = [([(places[2 * n], places[2 * n + 1])], [(places[2 * n + 1], places[2 * n + 2])]) for n in range(count)]
     Counted.comparisons = 0
-    assert not any(conflict(*pair) for pair in combinations(chain[:20], 2))
-    waits_of(chain)
+    barriers(apart(places, solo))
     return Counted.comparisons
 
 
-def test_twice_the_steps_take_twice_the_work() -> None:
-    once = comparisons(8 * MOST_RANGES)
-    assert comparisons(16 * MOST_RANGES) < 2.2 * once
+@pytest.mark.parametrize("solo", [False, True], ids=["together", "alone"])
+def test_twice_the_steps_take_twice_the_work(solo: bool) -> None:
+    assert comparisons(16 * MOST_RANGES, solo) < 2.2 * comparisons(8 * MOST_RANGES, solo)
 
 
-def test_steps_that_never_conflict_get_a_barrier_now_and_then() -> None:
-    waits = waits_of([([(2 * n, 2 * n + 1)], [(2 * n + 1, 2 * n + 2)]) for n in range(4 * MOST_RANGES)])
-    assert 2 <= sum(waits) <= 5
+@pytest.mark.parametrize("solo", [False, True], ids=["together", "alone"])
+def test_steps_that_never_conflict_get_a_barrier_now_and_then(solo: bool) -> None:
+    assert 2 <= sum(barriers(apart(range(8 * MOST_RANGES + 1), solo))) <= 5

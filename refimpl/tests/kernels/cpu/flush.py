@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from refimpl.device.cpu import lower
 from refimpl.device.cpu.memory import _protect, aligned_address
 from refimpl.device.cpu.pool import Pool
 from refimpl.kernels import contract
@@ -76,6 +77,7 @@ def main(side: str, threads: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     pool = device(threads)._pool
     pool._make_room = _Rooms(pool, side)  # type: ignore[method-assign]
+    lower.SMALL = 0
     contract.guarded = lambda case: flush(case, side)
     for case in contract.cases():
         print(case.op.name, case.label, flush=True)

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from refimpl.device.cpu import lower
 from refimpl.kernels import contract
 from refimpl.kernels.operand import Case
 from refimpl.kernels.oracle.evaluate import DEFINITIONS, evaluate
@@ -21,8 +22,10 @@ def cases() -> tuple[Case, ...]:
     return tuple(contract.cases())
 
 
-@pytest.fixture(autouse=True)
-def _evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[0, lower.SMALL], ids=["shared", "as in use"])
+def _small_steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases are small: in use most of them are computed by one thread."""
+    monkeypatch.setattr(lower, "SMALL", request.param)
     monkeypatch.setattr(contract, "evaluate", expected)
 
 

@@ -20,10 +20,10 @@ from refimpl.tests.project.tree import ROOT
 
 LOAD = """
 import json, sys
-from refimpl.kernels.cpu.compiled import cache_folder
+from refimpl.kernels.cpu.compiled import cache_folder, digest
 from refimpl.kernels.cpu.matmul.packing import pack_q4_0 as kernel
 assert kernel.address
-print(json.dumps([str(cache_folder()), kernel.fresh]))
+print(json.dumps([str(cache_folder() / digest(kernel._defined.__module__)), kernel.fresh]))
 """
 
 
@@ -50,9 +50,11 @@ def found(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path | None:
 
 
 def named_by(monkeypatch: pytest.MonkeyPatch, root: Path) -> str:
-    """The name that the sources below `root` give."""
+    """The name that the sources below `root` give to the code of refimpl.kernels.cpu.a."""
     monkeypatch.setattr(compiled, "__file__", str(root / "refimpl/kernels/cpu/compiled.py"))
-    name: str = compiled._digest.__wrapped__()
+    compiled._source.cache_clear()
+    name: str = compiled.digest.__wrapped__("refimpl.kernels.cpu.a")
+    compiled._source.cache_clear()
     return name
 
 
@@ -73,7 +75,7 @@ def test_the_folder_is_made_for_its_user_alone(monkeypatch: pytest.MonkeyPatch, 
     finally:
         os.umask(before)
     assert folder is not None
-    assert folder.parent == tmp_path / "ggml-rpc-refimpl" / "kernels"
+    assert folder == tmp_path / "ggml-rpc-refimpl" / "kernels"
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -109,45 +111,55 @@ def test_a_place_where_no_folder_can_be_made_is_refused(
 
 
 def test_folders_that_nobody_has_used_for_long_are_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    own = found(monkeypatch, tmp_path)
-    assert own is not None
+    kernels = found(monkeypatch, tmp_path)
+    assert kernels is not None
     now = time.time()
-    for name, age in (("0" * 16, compiled.STALE + 3600), ("1" * 16, compiled.STALE - 3600), (own.name, 9e8)):
-        folder = own.parent / name
-        folder.mkdir(exist_ok=True)
+    for name, age in (("0" * 16, compiled.STALE + 3600), ("1" * 16, compiled.STALE - 3600)):
+        folder = kernels / name
+        folder.mkdir()
         (folder / "code").write_text("")
         os.utime(folder, (now - age, now - age))
-    assert found(monkeypatch, tmp_path) == own
-    assert {path.name for path in own.parent.iterdir()} == {"1" * 16, own.name}
+    assert found(monkeypatch, tmp_path) == kernels
+    assert {path.name for path in kernels.iterdir()} == {"1" * 16}
 
 
-def test_a_change_in_any_source_gives_another_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    places = [
-        tmp_path / name
-        for name in ("refimpl/kernels/cpu/a.py", "refimpl/kernels/cpu/ops/b.py", "refimpl/device/cpu/c.py")
-    ]
-    names = [named_by(monkeypatch, ROOT)]
-    for path in (*places, tmp_path / "spec/names.py"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x = 1\n")
-    names.append(named_by(monkeypatch, tmp_path))
-    for path in (*places, tmp_path / "spec/names.py"):
-        path.write_text("x = 2\n")
+CHAIN = {
+    "refimpl/kernels/cpu/a.py": "from refimpl.kernels.cpu.ops import b, unused\nX = 1\n",
+    "refimpl/kernels/cpu/ops/b.py": "from refimpl.device.cpu.c import (\n    one,\n    two,\n)\nX = 1\n",
+    "refimpl/device/cpu/c.py": "from spec.names import Type\nX = 1\n",
+    "spec/names.py": "X = 1\n",
+}
+"""module by module, each imports the next"""
+
+
+def lay(root: Path) -> None:
+    for name, text in CHAIN.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def test_a_change_in_any_imported_source_gives_another_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lay(tmp_path)
+    names = [named_by(monkeypatch, tmp_path)]
+    for name, text in CHAIN.items():
+        (tmp_path / name).write_text(text + "Y = 2\n")
         names.append(named_by(monkeypatch, tmp_path))
-    places[0].rename(tmp_path / "refimpl/kernels/cpu/renamed.py")
-    names.append(named_by(monkeypatch, tmp_path))
     assert len(set(names)) == len(names)
     assert named_by(monkeypatch, tmp_path) == names[-1]
 
 
 def test_a_change_elsewhere_does_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("refimpl/kernels/cpu/a.py", "refimpl/device/cpu/c.py", "spec/names.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x = 1\n")
+    lay(tmp_path)
     before = named_by(monkeypatch, tmp_path)
-    (tmp_path / "refimpl/kernels/cpu/a.txt").write_text("")
+    (tmp_path / "refimpl/kernels/cpu/ops/other.py").write_text("from refimpl.kernels.cpu import a\n")
     (tmp_path / "spec/load.py").write_text("")
     assert named_by(monkeypatch, tmp_path) == before
+
+
+def test_modules_that_import_each_other_have_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lay(tmp_path)
+    (tmp_path / "spec/names.py").write_text("from refimpl.kernels.cpu.a import X\n")
+    assert named_by(monkeypatch, tmp_path)
 
 
 def double(step: int, worker: int) -> None:

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from refimpl.kernels.cpu.compiled import plain
-from refimpl.kernels.cpu.simd import HAS_VNNI, I8X32, I8X64, I32X8, I32X16, dot_bytes, dot_planes, load, store
+from refimpl.kernels.cpu.compiled import inline, plain
+from refimpl.kernels.cpu.simd import F32X16, HAS_VNNI, I8X32, I8X64, I32X8, dot_bytes, gain_planes, load, store
 
-load_i8x32, load_i8x64, load_i32x8, load_i32x16 = load(I8X32), load(I8X64), load(I32X8), load(I32X16)
-store_i32x8, store_i32x16 = store(I32X8), store(I32X16)
+load_i8x32, load_i8x64, load_i32x8, load_f32x16 = load(I8X32), load(I8X64), load(I32X8), load(F32X16)
+store_i32x8, store_f32x16 = store(I32X8), store(F32X16)
 bytes_here, bytes_anywhere = dot_bytes(8), dot_bytes(8, vnni=False)
-planes_here, planes_anywhere = dot_planes(), dot_planes(vnni=False)
+planes_here, planes_anywhere = gain_planes(128), gain_planes(128, vnni=False)
+plain_planes_here, plain_planes_anywhere = gain_planes(0), gain_planes(0, vnni=False)
 
 
 @plain
@@ -31,20 +32,49 @@ def bytes_as_anywhere(sums: int, u: int, s: int) -> None:
     store_i32x8(sums, bytes_anywhere(load_i32x8(sums), load_i8x32(u), load_i8x32(s)))
 
 
-@plain
-def planes_as_here(sums: int, u: int, s: int) -> None:
-    low = load_i8x64(u), load_i8x64(u + 64), load_i8x64(u + 128), load_i8x64(u + 192)
-    high = load_i8x64(u + 256), load_i8x64(u + 320), load_i8x64(u + 384), load_i8x64(u + 448)
-    w = low[0], low[1], low[2], low[3], high[0], high[1], high[2], high[3]
-    store_i32x16(sums, planes_here(load_i32x16(sums), s, w))
+@inline
+def eight(load: Any, at: int) -> Any:
+    """The eight vectors of 64 bytes from an address on."""
+    return (
+        load(at),
+        load(at + 64),
+        load(at + 128),
+        load(at + 192),
+        load(at + 256),
+        load(at + 320),
+        load(at + 384),
+        load(at + 448),
+    )
+
+
+@inline
+def store_eight(at: int, v: Any) -> None:
+    for j in range(8):
+        store_f32x16(at + 64 * j, v[j])
 
 
 @plain
-def planes_as_anywhere(sums: int, u: int, s: int) -> None:
-    low = load_i8x64(u), load_i8x64(u + 64), load_i8x64(u + 128), load_i8x64(u + 192)
-    high = load_i8x64(u + 256), load_i8x64(u + 320), load_i8x64(u + 384), load_i8x64(u + 448)
-    w = low[0], low[1], low[2], low[3], high[0], high[1], high[2], high[3]
-    store_i32x16(sums, planes_anywhere(load_i32x16(sums), s, w))
+def planes_as_here(sums: int, u: int, s: int, words: int, scale: int) -> None:
+    gained = planes_here(eight(load_f32x16, sums), eight(load_i8x64, u), s, words, load_f32x16(scale))
+    store_eight(sums, gained)
+
+
+@plain
+def planes_as_anywhere(sums: int, u: int, s: int, words: int, scale: int) -> None:
+    gained = planes_anywhere(eight(load_f32x16, sums), eight(load_i8x64, u), s, words, load_f32x16(scale))
+    store_eight(sums, gained)
+
+
+@plain
+def plain_as_here(sums: int, u: int, s: int, words: int, scale: int) -> None:
+    gained = plain_planes_here(eight(load_f32x16, sums), eight(load_i8x64, u), s, words, load_f32x16(scale))
+    store_eight(sums, gained)
+
+
+@plain
+def plain_as_anywhere(sums: int, u: int, s: int, words: int, scale: int) -> None:
+    gained = plain_planes_anywhere(eight(load_f32x16, sums), eight(load_i8x64, u), s, words, load_f32x16(scale))
+    store_eight(sums, gained)
 
 
 def arrays(kind: Any, shape: tuple[int, ...], extremes: list[int]) -> st.SearchStrategy[NDArray[Any]]:
@@ -52,16 +82,16 @@ def arrays(kind: Any, shape: tuple[int, ...], extremes: list[int]) -> st.SearchS
     return hnp.arrays(kind, shape) | hnp.arrays(kind, shape, elements=st.sampled_from(extremes))
 
 
-def sums(lanes: int) -> st.SearchStrategy[NDArray[np.int32]]:
-    return hnp.arrays(np.int32, lanes, elements=st.integers(-(1 << 29), 1 << 29))
+def whole(shape: tuple[int, ...], most: int) -> st.SearchStrategy[NDArray[np.int32]]:
+    return hnp.arrays(np.int32, shape, elements=st.integers(-most, most))
 
 
-unsigned_32, signed_32 = arrays(np.uint8, (8, 4), [0, 255]), arrays(np.int8, (8, 4), [-128, 127])
-unsigned_planes, signed_words = arrays(np.uint8, (8, 16, 4), [0, 255]), arrays(np.int8, (8, 4), [-128, 127])
+unsigned, signed = arrays(np.uint8, (8, 4), [0, 255]), arrays(np.int8, (8, 4), [-128, 127])
+planes = arrays(np.uint8, (8, 16, 4), [0, 255])
 
 
 @pytest.mark.parametrize("kernel", [bytes_as_here, bytes_as_anywhere], ids=["as here", "without VNNI"])
-@given(start=sums(8), u=unsigned_32, s=signed_32)
+@given(start=whole((8,), 1 << 29), u=unsigned, s=signed)
 def test_a_lane_gains_its_four_products(
     kernel: Any, start: NDArray[np.int32], u: NDArray[np.uint8], s: NDArray[np.int8]
 ) -> None:
@@ -70,14 +100,21 @@ def test_a_lane_gains_its_four_products(
     np.testing.assert_array_equal(got, start + (u.astype(int) * s.astype(int)).sum(axis=1))
 
 
-@pytest.mark.parametrize("kernel", [planes_as_here, planes_as_anywhere], ids=["as here", "without VNNI"])
-@given(start=sums(16), u=unsigned_planes, s=signed_words)
-def test_a_row_of_planes_gains_its_product_with_32_columns(
-    kernel: Any, start: NDArray[np.int32], u: NDArray[np.uint8], s: NDArray[np.int8]
+@pytest.mark.parametrize(
+    ("kernel", "zero"),
+    [(planes_as_here, 128), (planes_as_anywhere, 128), (plain_as_here, 0), (plain_as_anywhere, 0)],
+    ids=["as here", "without VNNI", "nothing to take off, as here", "nothing to take off, without VNNI"],
+)
+@given(start=whole((8, 16), 1 << 20), u=planes, s=signed, scale=whole((16,), 32))
+def test_each_sum_gains_the_scaled_products_of_its_plane_and_word(
+    kernel: Any, zero: int, start: NDArray[np.int32], u: NDArray[np.uint8], s: NDArray[np.int8], scale: NDArray
 ) -> None:
-    got = start.copy()
-    kernel(got.ctypes.data, u.ctypes.data, s.ctypes.data)
-    np.testing.assert_array_equal(got, start + np.einsum("jrt,jt->r", u.astype(int), s.astype(int)))
+    """All of it whole numbers below 2^24, so that nothing is rounded."""
+    got, factors = start.astype(np.float32), scale.astype(np.float32)
+    words = s.astype(np.float32).sum(axis=1)
+    kernel(got.ctypes.data, u.ctypes.data, s.ctypes.data, words.ctypes.data, factors.ctypes.data)
+    products = np.einsum("jrt,jt->jr", u.astype(int) - zero, s.astype(int))
+    np.testing.assert_array_equal(got, start + products * scale)
 
 
 @pytest.mark.parametrize(("kernel", "fused"), [(bytes_as_here, HAS_VNNI), (bytes_as_anywhere, False)])
