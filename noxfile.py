@@ -136,6 +136,22 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
+def current(session: nox.Session) -> None:
+    """Do we agree with current llama.cpp, protocol 8.0.0? Needs root and debootstrap; exit code 2 means not run."""
+    ask(session, "python", "-m", "conformance.interop.current", *session.posargs)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Does a server keep the protocol? Alone judges refimpl-server; takes refimpl-conformance's arguments after --."""
+    if session.posargs:
+        ask(session, "python", "-m", "conformance", *session.posargs)
+        return
+    for testee in ("refimpl-7.0.0", "refimpl-8.0.0"):
+        ask(session, "python", "-m", "conformance", "--testee", testee, name=testee)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """What does it look like? Fetch SmolLM2-135M, start two servers on loopback, let it speak across them."""
     ask(session, "python", "-m", "conformance.interop.demo", *session.posargs)
@@ -149,3 +165,13 @@ def bench(session: nox.Session) -> None:
         stock = subprocess.check_output([python, "-m", "conformance.interop.stock"], text=True).strip()
         model = subprocess.check_output([python, "-m", "conformance.interop.model"], text=True).strip()
     ask(session, "refimpl-bench", "side-by-side", "--stock", stock, "-m", model, *session.posargs)
+
+
+@nox.session
+def picture(session: nox.Session) -> None:
+    """What does refimpl-tui look like? Draw docs/fleet.svg over one server of ours and a stock one."""
+    python = workshop(session)
+    stock = subprocess.check_output([python, "-m", "conformance.interop.stock"], text=True).strip()
+    servers = (f"{WORKSHOP}/bin/refimpl-server -p {{port}}", f"{stock}/ggml-rpc-server -H 127.0.0.1 -p {{port}}")
+    flags = [word for server in servers for word in ("--server", server)]
+    ask(session, "python", "-m", "tui.picture", "-o", "docs/fleet.svg", *flags, *session.posargs)

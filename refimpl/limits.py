@@ -28,6 +28,8 @@ class Limits:
     """compiled graphs kept for one connection and device, least recently used first out"""
     program_bytes: int = 256 * MIB
     """memory of all compiled graphs of one connection"""
+    sleeping_bytes: int = 256 * MIB
+    """packed messages of the graphs of one connection that have a uid and are not compiled any more"""
     connections: int = 256
     """simultaneous connections of one server"""
     hello_timeout: float = 10.0

@@ -16,6 +16,7 @@ __all__ = [
     "ConnectionOpened",
     "ConnectionRefused",
     "GraphRan",
+    "LeftAfterHello",
     "Trace",
     "TraceEvent",
 ]
@@ -37,6 +38,15 @@ class ConnectionClosed:
     """commands taken in its whole life"""
     note: str = ""
     """why, where it is not the peer's plain goodbye"""
+
+
+@attrs.frozen
+class LeftAfterHello:
+    """The peer left right after our HELLO reply, as a client of another major version does; it had nothing else."""
+
+    endpoint: str
+    served: str
+    """the version that the reply told"""
 
 
 @attrs.frozen
@@ -78,5 +88,13 @@ class GraphRan:
     """compiled for this run, not found among the connection's programs"""
 
 
-TraceEvent = ConnectionOpened | ConnectionClosed | ConnectionRefused | ConnectionFailed | CommandTaken | GraphRan
+TraceEvent = (
+    ConnectionOpened
+    | ConnectionClosed
+    | LeftAfterHello
+    | ConnectionRefused
+    | ConnectionFailed
+    | CommandTaken
+    | GraphRan
+)
 Trace = Callable[[TraceEvent], None]

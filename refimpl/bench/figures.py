@@ -6,8 +6,9 @@ from enum import Enum
 
 import attrs
 
-__all__ = ["FIGURES", "Figure", "Measured", "Server", "table"]
+__all__ = ["DECODE", "FIGURES", "PREFILL", "Figure", "Measured", "Server", "table"]
 
+DECODE, PREFILL = "decode", "prefill"
 MIB = 1 << 20
 
 
@@ -29,8 +30,8 @@ class Figure:
 
 
 FIGURES = (
-    Figure("decode", "tokens/s", at_least_ratio=0.7),
-    Figure("prefill", "tokens/s", at_least_ratio=0.7),
+    Figure(DECODE, "tokens/s", at_least_ratio=0.7),
+    Figure(PREFILL, "tokens/s", at_least_ratio=0.7),
     Figure("upload", "MiB/s", at_least_ratio=0.8),
     Figure("start", "s", at_most=2.0),
     Figure("memory beyond buffers", "MiB", at_most=300.0),

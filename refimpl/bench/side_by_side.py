@@ -4,41 +4,22 @@ Order: starts (each server alone), then both run to the end: one metered pass th
 llama-bench, their peak memory, the rounds of uploads. An idle server costs the other nothing but its memory.
 """
 
-import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import attrs
-
 from conformance.interop.processes import Server as Running
-from conformance.interop.processes import our_program, run_text, running_server
 from refimpl.bench.figures import MIB, Measured, Server
 from refimpl.bench.meter import Held
+from refimpl.bench.programs import Plan, llama_bench, serving
 from refimpl.bench.proxy import metered
 from refimpl.bench.upload import upload_seconds
 from spec.load import load
 
-__all__ = ["Plan", "side_by_side"]
+__all__ = ["side_by_side"]
 
 UPLOAD_SIZES = (16 * MIB,) * 12 + (4 * MIB,) * 12 + (MIB,) * 16
 """256 MiB in the sizes that tensors of a small model have"""
-
-
-@attrs.frozen(kw_only=True)
-class Plan:
-    """What to run, and where to write what the programs say."""
-
-    stock: Path
-    """folder of stock's programs"""
-    model: Path
-    logs: Path
-    dialect: str = "7.0.0"
-    rounds: int = 5
-    threads: int = 2
-    prompt: int = 512
-    generate: int = 64
 
 
 Report = Callable[[Measured], None]
@@ -47,14 +28,13 @@ Report = Callable[[Measured], None]
 async def side_by_side(plan: Plan, report: Report) -> None:
     """Measure everything, in rounds; each result goes to `report` as soon as it is there. Raises ProcessFailed."""
     await _measure_starts(plan, report)
-    async with _server(plan, Server.STOCK) as stock, _server(plan, Server.OURS) as ours:
+    async with serving(plan, Server.STOCK) as stock, serving(plan, Server.OURS) as ours:
         both = {Server.STOCK: stock, Server.OURS: ours}
         held = {server: await _client_bytes(plan, running) for server, running in both.items()}
         for number in range(plan.rounds):
             for server, running in both.items():
-                prefill, decode = await _llama_bench(plan, running.endpoint)
-                report(Measured("prefill", server, number, prefill))
-                report(Measured("decode", server, number, decode))
+                for figure, speed in (await llama_bench(plan, running.endpoint)).items():
+                    report(Measured(figure, server, number, speed))
         for server, running in both.items():
             report(Measured("memory beyond buffers", server, 0, (_peak_bytes(running.pid) - held[server]) / MIB))
         for number in range(plan.rounds):
@@ -66,37 +46,21 @@ async def side_by_side(plan: Plan, report: Report) -> None:
 async def _measure_starts(plan: Plan, report: Report) -> None:
     """Time from the start of the process to its answer to HELLO; a first one, which may compile, is not counted."""
     for server in Server:
-        async with _server(plan, server):
+        async with serving(plan, server):
             pass
     for number in range(plan.rounds):
         for server in Server:
             begin = time.monotonic()
-            async with _server(plan, server):
+            async with serving(plan, server):
                 report(Measured("start", server, number, time.monotonic() - begin))
-
-
-@asynccontextmanager
-async def _server(plan: Plan, server: Server) -> AsyncIterator[Running]:
-    program = str(plan.stock / "ggml-rpc-server") if server is Server.STOCK else our_program("refimpl-server")
-    async with running_server([program, "-t", str(plan.threads)], plan.logs / f"{server.value}-server.log") as running:
-        yield running
 
 
 async def _client_bytes(plan: Plan, running: Running) -> int:
     """The most that the main host holds at one time on a server, in bytes: one pass through a metering proxy."""
     held = Held()
     async with metered(running.endpoint, load().dialect(plan.dialect), held) as proxy:
-        await _llama_bench(plan, proxy)
+        await llama_bench(plan, proxy)
     return held.peak
-
-
-async def _llama_bench(plan: Plan, endpoint: str) -> tuple[float, float]:
-    """Prefill and decode speed (tokens/s) with all layers on `endpoint`."""
-    command = [str(plan.stock / "llama-bench"), "-m", str(plan.model), "--rpc", endpoint, "-ngl", "99"]
-    command += ["-p", str(plan.prompt), "-n", str(plan.generate), "-r", "1", "-t", str(plan.threads), "-o", "json"]
-    tests = json.loads(await run_text(command, plan.logs / "llama-bench.log"))
-    speed = {bool(test["n_gen"]): float(test["avg_ts"]) for test in tests}
-    return speed[False], speed[True]
 
 
 def _peak_bytes(pid: int) -> int:

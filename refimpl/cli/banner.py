@@ -6,23 +6,35 @@ The lines of llama.cpp's ggml-rpc-server, so that scripts which read them go on 
 import ipaddress
 from collections.abc import Sequence
 
+import attrs
+
 from refimpl.device.protocol import Device
 from refimpl.service.cache import TensorCache
 from refimpl.service.transport import endpoint_text
 
-__all__ = ["banner", "exposure_warning"]
+__all__ = ["Served", "banner", "exposure_warning"]
 
 MIB = 1 << 20
 
 
-def banner(
-    version: tuple[int, int, int], host: str, ports: Sequence[int], cache: TensorCache | None, devices: Sequence[Device]
-) -> str:
-    """Version, endpoint, cache and devices; `ports` are those really bound, usually one and the same."""
-    endpoints = ", ".join(endpoint_text(host, port) for port in dict.fromkeys(ports))
+@attrs.frozen
+class Served:
+    """A version of the protocol and where it is spoken; `ports` are those really bound, usually one and the same."""
+
+    version: str
+    host: str
+    ports: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(endpoint_text(self.host, port) for port in self.ports)
+
+
+def banner(served: Sequence[Served], cache: TensorCache | None, devices: Sequence[Device]) -> str:
+    """Version and endpoint, those that are served besides, cache and devices."""
     lines = [
-        f"Starting RPC server v{'.'.join(map(str, version))}",
-        f"  endpoint       : {endpoints}",
+        f"Starting RPC server v{served[0].version}",
+        f"  endpoint       : {served[0]}",
+        *(f"  also v{other.version:<9}: {other}" for other in served[1:]),
         f"  local cache    : {cache.folder if cache else 'n/a'}",
         "Devices:",
     ]

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 
 import trio
 
-from refimpl.device.cpu import CpuDevice
+from refimpl.device.protocol import Device
 from refimpl.errors import UsageError
 from refimpl.host.command.flags import parse
 from refimpl.host.command.options import Options
 from refimpl.host.outlet import Outlet
 from refimpl.host.run import EXIT_FAILED, EXIT_INTERRUPTED, run
 
-__all__ = ["main"]
+__all__ = ["main", "open_cpu"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,6 +31,13 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
+def open_cpu(threads: int) -> Device:
+    """The local CPU. Imported only when it has work to do: it loads the compiler."""
+    from refimpl.device.cpu import CpuDevice
+
+    return CpuDevice(threads)
+
+
 async def _until_interrupt(options: Options, outlet: Outlet) -> int:
     """Run; on SIGINT cancel the run, which leaves the text made so far."""
     code = EXIT_INTERRUPTED
@@ -38,7 +45,7 @@ async def _until_interrupt(options: Options, outlet: Outlet) -> int:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
             try:
-                code = await run(options, outlet, CpuDevice)
+                code = await run(options, outlet, open_cpu)
             except BrokenPipeError:
                 code = EXIT_FAILED
                 _forget_stdout()

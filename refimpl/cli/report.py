@@ -9,8 +9,10 @@ from refimpl.trace import (
     ConnectionOpened,
     ConnectionRefused,
     GraphRan,
+    LeftAfterHello,
     TraceEvent,
 )
+from spec.load import load
 
 __all__ = ["report"]
 
@@ -33,7 +35,20 @@ def report(event: TraceEvent) -> None:
             log.debug("%s: closed after %d commands", endpoint, commands)
         case ConnectionClosed(endpoint, commands, note):
             log.info("%s: closed after %d commands: %s", endpoint, commands, note)
+        case LeftAfterHello(endpoint, served):
+            log.info("%s: left right after our HELLO reply, %s", endpoint, _other_version(served))
         case CommandTaken(endpoint, command, detail):
             log.debug("[%s] %s %s", endpoint, command, detail)
         case GraphRan(endpoint, device, seconds, fresh):
             log.debug("%s: %s ran a %sgraph in %.3f ms", endpoint, device, "new " if fresh else "", seconds * 1e3)
+
+
+def _other_version(served: str) -> str:
+    """What a peer that was not content with the version `served` probably wants, and how to give it that."""
+    others = " or ".join(version for version in load().versions if version != served)
+    flags = " or ".join(f"--proto {version}" for version in load().versions if version != served)
+    also = " or ".join(f"--also {version}@PORT" for version in load().versions if version != served)
+    return (
+        f"which is protocol {served}: probably it speaks another major version, such as {others}; "
+        f"try {flags}, or {also} to serve both"
+    )

@@ -50,6 +50,8 @@ class Tensor:
     """the root of a view: a tensor that is itself no view"""
     view_offs: int = 0
     """first byte inside the root"""
+    cast: bool = False
+    """a message names the node itself behind its operands, as ggml has it in a copy that converts"""
 
     @property
     def root(self) -> "Tensor":
@@ -118,6 +120,14 @@ class Assembler:
         """Give `tensor` a name for messages, on both ends; returns it."""
         self._names[tensor] = name
         return tensor
+
+    def name_of(self, tensor: Tensor) -> str:
+        """The name that `tensor` was given, or nothing."""
+        return self._names.get(tensor, "")
+
+    def graft(self, node: Tensor, srcs: "Sequence[Tensor | None]", root: Tensor | None = None) -> Tensor:
+        """A copy of a node of another graph that reads `srcs` of this one; `root` is the source of a view."""
+        return self._add(attrs.evolve(node, id=self._next_id(), srcs=tuple(srcs), view_src=root))
 
     def output(self, tensor: Tensor) -> Tensor:
         """Keep `tensor`'s memory to the end of the run, so that it can be read afterwards; returns it."""
@@ -198,7 +208,8 @@ class Assembler:
         record["nb"] = [stride & 0xFFFF_FFFF for stride in tensor.nb]
         record["buffer"], record["data"] = self.address_of(tensor)
         record["op_params"][: len(tensor.params)] = tensor.params
-        record["src"][: len(tensor.srcs)] = [source.id if source else 0 for source in tensor.srcs]
+        srcs = (*tensor.srcs, tensor) if tensor.cast else tensor.srcs
+        record["src"][: len(srcs)] = [source.id if source else 0 for source in srcs]
         record["view_src"] = tensor.view_src.id if tensor.view_src else 0
         record["name"] = self._names.get(tensor, "").encode()[: GGML_MAX_NAME - 1]
         record["flags"] = (TensorFlag.COMPUTE if tensor.op != Op.NONE else 0) | (
@@ -206,7 +217,13 @@ class Assembler:
         )
 
     def _result(
-        self, op: Op, type: Type, ne: Sequence[int], srcs: Sequence[Tensor | None], params: Sequence[int] = ()
+        self,
+        op: Op,
+        type: Type,
+        ne: Sequence[int],
+        srcs: Sequence[Tensor | None],
+        params: Sequence[int] = (),
+        cast: bool = False,
     ) -> Tensor:
         """A node with memory of its own, contiguous."""
         shape = shape_of(ne)
@@ -218,6 +235,7 @@ class Assembler:
             op=op,
             params=tuple(params),
             srcs=tuple(srcs),
+            cast=cast,
         )
         return self._add(made)
 

@@ -1,4 +1,4 @@
-"""Building a graph: one method for each op that a Llama graph uses, with ggml's meaning of shapes and parameters.
+"""Building a graph: one method for each op that a model's graph uses, with ggml's meaning of shapes and parameters.
 
     b = GraphBuilder()
     x = b.leaf("inp", Type.F32, (576, n))
@@ -21,7 +21,7 @@ from refimpl.graph.assemble import Assembler, Layout, Tensor, shape_of
 from refimpl.graph.layout import natural_strides
 from refimpl.graph.params import float_bits, u64_words
 from refimpl.wire.tensor import GGML_MAX_DIMS
-from spec.names import Glu, Op, Prec, RopeMode, Type
+from spec.names import Glu, Op, Prec, RopeMode, Type, Unary
 
 __all__ = ["GraphBuilder", "Rope", "Tensor"]
 
@@ -106,6 +106,10 @@ class GraphBuilder(Assembler):
         _need(x.elements == target.elements, "cpy needs as many elements", x, target)
         return self._view(Op.CPY, target, Layout(target.ne, target.nb), (x, target))
 
+    def cast(self, x: Tensor, type: Type) -> Tensor:
+        """A contiguous copy, converted."""
+        return self._result(Op.CPY, type, x.ne, (x,), cast=True)
+
     def get_rows(self, table: Tensor, indices: Tensor) -> Tensor:
         """`table (k, rows, b2, b3)[indices (n, b2, b3)] -> (k, n, b2, b3)`, as F32 (I32 from I32)."""
         fits = table.ne[2:] == indices.ne[1:3] and indices.ne[3] == 1 and indices.type == Type.I32
@@ -135,6 +139,22 @@ class GraphBuilder(Assembler):
         _need(_repeats(y, x), "mul", x, y)
         return self._result(Op.MUL, x.type, x.ne, (x, y))
 
+    def sub(self, x: Tensor, y: Tensor) -> Tensor:
+        """x - y, y repeated to the shape of x."""
+        _need(_repeats(y, x), "sub", x, y)
+        return self._result(Op.SUB, x.type, x.ne, (x, y))
+
+    def div(self, x: Tensor, y: Tensor) -> Tensor:
+        """x / y element by element, y repeated to the shape of x."""
+        _need(_repeats(y, x), "div", x, y)
+        return self._result(Op.DIV, x.type, x.ne, (x, y))
+
+    def add_id(self, x: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
+        """`x (n, u, t) + rows (n, m)[ids (u, t)] -> (n, u, t)`: to each row the one that its id names."""
+        fits = rows.ne[0] == x.ne[0] and ids.type == Type.I32 and (*ids.ne[:2], 1) == x.ne[1:]
+        _need(fits, "add_id", x, rows, ids)
+        return self._result(Op.ADD_ID, x.type, x.ne, (x, rows, ids))
+
     def scale(self, x: Tensor, factor: float, bias: float = 0.0) -> Tensor:
         """factor * x + bias."""
         return self._result(Op.SCALE, x.type, x.ne, (x,), (float_bits(factor), float_bits(bias)))
@@ -143,11 +163,77 @@ class GraphBuilder(Assembler):
         """Each row divided by sqrt(mean of its squares + eps)."""
         return self._result(Op.RMS_NORM, x.type, x.ne, (x,), (float_bits(eps),))
 
-    def mul_mat(self, w: Tensor, x: Tensor, prec: Prec = Prec.DEFAULT) -> Tensor:
-        """`w (k, m, b2, b3), x (k, n, B2, B3) -> (m, n, B2, B3)` F32; B is a multiple of b (grouped heads)."""
+    def norm(self, x: Tensor, eps: float) -> Tensor:
+        """Each row less its mean, divided by sqrt(variance + eps)."""
+        return self._result(Op.NORM, x.type, x.ne, (x,), (float_bits(eps),))
+
+    def l2_norm(self, x: Tensor, eps: float) -> Tensor:
+        """Each row divided by its length, which is taken to be at least eps."""
+        return self._result(Op.L2_NORM, x.type, x.ne, (x,), (float_bits(eps),))
+
+    def sum_rows(self, x: Tensor) -> Tensor:
+        """`x (n, ...) -> (1, ...)`: the sum of each row."""
+        return self._result(Op.SUM_ROWS, x.type, (1, *x.ne[1:]), (x,))
+
+    def sqr(self, x: Tensor) -> Tensor:
+        """x * x element by element."""
+        return self._result(Op.SQR, x.type, x.ne, (x,))
+
+    def sqrt(self, x: Tensor) -> Tensor:
+        """The square root of each element."""
+        return self._result(Op.SQRT, x.type, x.ne, (x,))
+
+    def clamp(self, x: Tensor, least: float, most: float) -> Tensor:
+        """Each element brought between two bounds."""
+        return self._result(Op.CLAMP, x.type, x.ne, (x,), (float_bits(least), float_bits(most)))
+
+    def fill(self, x: Tensor, value: float) -> Tensor:
+        """One value in the shape of x."""
+        return self._result(Op.FILL, x.type, x.ne, (x,), (float_bits(value),))
+
+    def unary(self, kind: Unary, x: Tensor) -> Tensor:
+        """A function of each element. XIELU, which has parameters, is not among them."""
+        _need(kind != Unary.XIELU, f"unary {kind.name}", x)
+        return self._result(Op.UNARY, x.type, x.ne, (x,), (int(kind),))
+
+    def concat(self, x: Tensor, y: Tensor, dim: int) -> Tensor:
+        """x followed by y along dimension `dim`."""
+        others = [d for d in range(GGML_MAX_DIMS) if d != dim]
+        fits = 0 <= dim < GGML_MAX_DIMS and x.type == y.type and all(x.ne[d] == y.ne[d] for d in others)
+        _need(fits, f"concat along {dim}", x, y)
+        ne = [x.ne[d] + (y.ne[d] if d == dim else 0) for d in range(GGML_MAX_DIMS)]
+        return self._result(Op.CONCAT, x.type, ne, (x, y), (dim,))
+
+    def repeat(self, x: Tensor, ne: Sequence[int]) -> Tensor:
+        """x again and again until it has the shape `ne`."""
+        shape = shape_of(ne)
+        fits = all(small and not large % small for small, large in zip(x.ne, shape, strict=True))
+        _need(fits, f"repeat to {list(shape)}", x)
+        return self._result(Op.REPEAT, x.type, shape, (x,))
+
+    def argsort(self, x: Tensor, falling: bool = False) -> Tensor:
+        """`x (n, ...) F32 -> (n, ...) I32`: the indices that sort each row."""
+        return self._result(Op.ARGSORT, Type.I32, x.ne, (x,), (int(falling),))
+
+    def top_k(self, x: Tensor, k: int) -> Tensor:
+        """`x (n, ...) F32 -> (k, ...) I32`: the indices of the k largest of each row, in any order."""
+        _need(0 < k <= x.ne[0], f"top_k of {k}", x)
+        return self._result(Op.TOP_K, Type.I32, (k, *x.ne[1:]), (x,))
+
+    def mul_mat_id(self, w: Tensor, x: Tensor, ids: Tensor) -> Tensor:
+        """`w (k, m, experts), x (k, r, t), ids (u, t) -> (m, u, t)`: slot (e, j) is w[ids[e, j]] x[e mod r, j]."""
+        fits = w.ne[0] == x.ne[0] and ids.type == Type.I32 and x.ne[2] == ids.ne[1] and w.ne[3] == x.ne[3] == 1
+        _need(fits and x.ne[1] > 0 and ids.ne[0] % x.ne[1] == 0, "mul_mat_id", w, x, ids)
+        return self._result(Op.MUL_MAT_ID, Type.F32, (w.ne[1], *ids.ne[:2]), (w, x, ids))
+
+    def mul_mat(self, w: Tensor, x: Tensor, prec: Prec = Prec.DEFAULT, hadamard: bool = False) -> Tensor:
+        """`w (k, m, b2, b3), x (k, n, B2, B3) -> (m, n, B2, B3)` F32; B is a multiple of b (grouped heads).
+
+        hadamard tells that w is a Hadamard matrix, which a device may know how to multiply faster.
+        """
         fits = w.ne[0] == x.ne[0] and all(b and not B % b for b, B in zip(w.ne[2:], x.ne[2:], strict=True))
         _need(fits, "mul_mat", w, x)
-        return self._result(Op.MUL_MAT, Type.F32, (w.ne[1], *x.ne[1:]), (w, x), (int(prec),))
+        return self._result(Op.MUL_MAT, Type.F32, (w.ne[1], *x.ne[1:]), (w, x), (int(prec), int(hadamard)))
 
     def rope(self, x: Tensor, positions: Tensor, rope: Rope, freq_factors: Tensor | None = None) -> Tensor:
         """Rotate the channels of `x (head_dim, heads, n, b)` by `positions (n)` I32; freq_factors F32, one a pair."""
@@ -176,7 +262,12 @@ class GraphBuilder(Assembler):
         params = (float_bits(scale), 0, 0, int(Prec.F32))
         return self._result(Op.FLASH_ATTN_EXT, Type.F32, (v.ne[0], q.ne[2], q.ne[1], q.ne[3]), (q, k, v, mask), params)
 
+    def glu(self, kind: Glu, gate: Tensor, up: Tensor, alpha: float = 0.0, limit: float = 0.0) -> Tensor:
+        """f(gate) * up; alpha is for SWIGLU_OAI, limit for that and SWIGLU_CLAMP."""
+        _need(gate.ne == up.ne and gate.type == up.type, kind.name.lower(), gate, up)
+        words = (int(kind), 0, float_bits(alpha), float_bits(limit))
+        return self._result(Op.GLU, gate.type, gate.ne, (gate, up), words)
+
     def swiglu(self, gate: Tensor, up: Tensor) -> Tensor:
         """silu(gate) * up."""
-        _need(gate.ne == up.ne and gate.type == up.type, "swiglu", gate, up)
-        return self._result(Op.GLU, gate.type, gate.ne, (gate, up), (int(Glu.SWIGLU),))
+        return self.glu(Glu.SWIGLU, gate, up)

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from refimpl.errors import GraphError
 from refimpl.graph.checked import ABSENT, TensorTable
 from refimpl.graph.layout import type_layouts
-from refimpl.graph.refusal import Judge
+from refimpl.graph.refusal import Bools, Judge
 from refimpl.wire.tensor import GGML_MAX_DIMS
 
-__all__ = ["check_operands"]
+__all__ = ["apart", "check_operands"]
 
 FAR = np.int64(1) << 62
 """sorts behind every stride"""
@@ -74,20 +74,31 @@ def _check_layout(judge: Judge, table: TensorTable, used: NDArray[np.int32]) -> 
 
 
 def _check_self_overlap(judge: Judge, table: TensorTable, running: NDArray[np.int32]) -> None:
-    """From the smallest stride to the largest, each one steps over all bytes of the dimensions before it."""
+    nb = table.nb[running]
+    judge.require(
+        apart(table.type[running], table.ne[running], nb),
+        GraphError,
+        "GRAPH-33",
+        lambda i: f"with strides {nb[i].tolist()} its elements overlap",
+        running,
+    )
+
+
+def apart(type: NDArray[np.int32], ne: NDArray[np.int64], nb: NDArray[np.int64]) -> Bools:
+    """(m,) of types (m,), extents and strides (m, 4): whether no byte belongs to two elements, as far as this can tell.
+
+    From the smallest stride to the largest, each one steps over all bytes of the dimensions before it.
+    """
     layouts = type_layouts()
-    type, nb = table.type[running], table.nb[running]
-    extents = table.ne[running]
+    extents = ne.copy()
     extents[:, 0] //= layouts.block[type]
     strides = np.where(extents > 1, nb, FAR)
     by_size = np.argsort(strides, axis=1, kind="stable")
     strides = np.take_along_axis(strides, by_size, axis=1)
     extents = np.take_along_axis(extents, by_size, axis=1)
     covered = layouts.bytes[type].copy()
-    apart = np.ones(len(running), np.bool_)
+    good = np.ones(len(type), np.bool_)
     for dim in range(GGML_MAX_DIMS):
-        apart &= strides[:, dim] >= covered
+        good &= strides[:, dim] >= covered
         covered += np.where(extents[:, dim] > 1, (extents[:, dim] - 1) * strides[:, dim], 0)
-    judge.require(
-        apart, GraphError, "GRAPH-33", lambda i: f"with strides {nb[i].tolist()} its elements overlap", running
-    )
+    return good

@@ -54,6 +54,10 @@ class Engine:
         logits: NDArray[np.float32] = hidden[-1]
         return logits
 
+    def restart(self) -> None:
+        """Begin another sequence; what is left of the last one lies behind its end, where no mask lets it count."""
+        self.n_past = 0
+
     @property
     def graphs_reused(self) -> int:
         """Steps in which every stage ran the graph that it had run before."""

@@ -8,9 +8,13 @@ import attrs
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-__all__ = ["PROGRAM", "Outlet"]
+__all__ = ["PROGRAM", "Advance", "Outlet"]
 
 PROGRAM = "refimpl-cli"
+MB = 1_000_000
+
+Advance = Callable[[int, int], None]
+"""called with the bytes sent, and the bytes that a node had already, since the last call"""
 
 
 @attrs.frozen(eq=False)
@@ -34,13 +38,23 @@ class Outlet:
         self.say(f"{PROGRAM}: {' '.join(str(error).split())}")
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Callable[[int], None]]:
+    def progress(self, total: int) -> Iterator[Advance]:
         """A bar of bytes with MB/s, for as long as the block; yields what to call with each count of bytes done.
 
+        The bar is about what travels; what nodes found in their caches is taken off it, and named with its share.
         Without a terminal the bar is drawn once, at the end; for 0 bytes never.
         """
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        console = Console(file=self.notes, width=None if self.notes.isatty() else 100)
+        cached = TextColumn("{task.fields[cached]}")
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), cached)
+        console = Console(file=self.notes, width=None if self.notes.isatty() else 120)
         with Progress(*columns, console=console, disable=not total) as bar:
-            task = bar.add_task("uploading", total=total)
-            yield lambda count: bar.advance(task, count)
+            task = bar.add_task("uploading", total=total, cached="")
+            found = 0
+
+            def advance(sent: int, known: int) -> None:
+                nonlocal found
+                found += known
+                words = f"{found / MB:.1f} MB ({100 * found // total} %) cached" if found else ""
+                bar.update(task, advance=sent, total=total - found, cached=words)
+
+            yield advance

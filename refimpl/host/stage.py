@@ -1,9 +1,8 @@
-"""A stage at work: a range of layers with its weights, cache and scratch memory on one backend.
+"""A stage at work: a range of layers with its weights, cache and scratch memory on its devices.
 
-Memory is asked for once, for the largest graph that the context allows, so that running out of it is found before
-anything is uploaded. The inputs of a graph lie side by side at the front of the scratch block and are written as one
-piece; its output follows them, the intermediates follow that. A graph is built for each (tokens, attended cells) and
-kept while it is in use.
+Memory is asked for once, for the largest graph that the context allows. The inputs of a piece lie side by side at the
+front of its device's scratch block and are written as one piece of bytes; its results follow them and are read as one,
+the intermediates follow that. Graphs are built for each (tokens, attended cells) and kept while they are in use.
 """
 
 from collections.abc import Mapping
@@ -13,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.graph.define import GraphBuilder, Tensor
-from refimpl.host.backends.packing import aligned, pack
-from refimpl.host.backends.protocol import MIB, Backend, Block, Work, byte_record, tensor_record
-from refimpl.host.plan import Stage
+from refimpl.host.backends.protocol import Backend, Block, Work, byte_record
+from refimpl.host.placement.needs import Draft, graph_shape
+from refimpl.host.placement.pieces import Piece, ScratchLayout, cut, result_name
 from refimpl.model import batch
-from refimpl.model.attention import CacheShape
-from refimpl.model.gguf_file import ModelFile, WeightTensor
-from refimpl.model.llama import HIDDEN, K_IDXS, MASK, OUT_IDS, POSITIONS, V_IDXS, GraphShape, LlamaGraph, build_llama
+from refimpl.model.gguf_file import WeightTensor
+from refimpl.model.llama import HIDDEN, K_IDXS, MASK, OUT_IDS, POSITIONS, V_IDXS, GraphShape, build_llama
 from spec.names import Type
 
-__all__ = ["LoadedStage", "ScratchLayout", "Span", "graph_shape"]
+__all__ = ["Held", "LoadedStage", "Span"]
 
 KEPT_WORKS = 3
 """graphs kept: decoding, and the whole and the last piece of a prompt"""
@@ -32,6 +30,8 @@ _DTYPES: Mapping[Type, type[np.generic]] = {
     Type.I32: np.int32,
     Type.I64: np.int64,
 }
+Values = dict[str, NDArray[np.generic]]
+"""what goes into graphs, by name, flat"""
 
 
 @attrs.frozen
@@ -43,72 +43,95 @@ class Span:
 
 
 @attrs.frozen(eq=False)
-class _Prepared:
-    """A graph ready to run and the bytes of its inputs."""
+class Held:
+    """A weight and where it belongs."""
 
+    weight: WeightTensor
+    device: int
+    record: np.void
+
+
+@attrs.frozen(eq=False)
+class _Step:
+    """A piece ready to run, with the bytes of its inputs."""
+
+    backend: Backend
     work: Work
     buffer: bytearray
     inputs: Mapping[str, NDArray[np.generic]]
     """flat views of the buffer by input name"""
+    results: Mapping[str, tuple[type[np.generic], int, int]]
+    """element type, count and first byte of each result among those that the step reads"""
+
+
+@attrs.frozen(eq=False)
+class _Prepared:
+    """All graphs of one shape, in the order in which they run."""
+
+    steps: tuple[_Step, ...]
+    output: str
+    """name of the result that leaves the stage"""
     width: int
-    """elements of one output row"""
+    """elements of one row of it"""
+    n_kv: int
 
 
 @attrs.define(eq=False)
 class LoadedStage:
-    """One stage with all its memory. `weights` are uploaded by upload.py."""
+    """One stage with all its memory. The weights are uploaded by upload.py."""
 
-    model: ModelFile
-    stage: Stage
-    backend: Backend
-    cache: CacheShape
-    weights: Mapping[str, tuple[WeightTensor, np.void]]
-    """the weights of this stage and where they belong"""
+    draft: Draft
+    backends: Mapping[int, Backend]
+    """by device number"""
+    weights: tuple[Held, ...]
     addresses: Mapping[str, tuple[int, int]]
     """handle and address of every weight and cache tensor"""
-    scratch: Block
+    scratch: Mapping[int, Block]
+    """by device number"""
     reused: int = 0
-    """steps that ran the same graph as the step before"""
+    """steps that ran the same graphs as the step before"""
     _works: dict[GraphShape, _Prepared] = attrs.field(factory=dict)
     _last: _Prepared | None = None
 
     async def prepare(self, span: Span) -> None:
-        """Build the graph of a later `run` for these tokens."""
-        rows = span.count if self.stage.first < self.model.hparams.n_layer else 1
-        await self.backend.prepare(self._prepared(self._shape(span, rows)).work)
+        """Build the graphs of a later `run` for these tokens."""
+        rows = span.count if self.draft.stage.first < self.draft.model.hparams.n_layer else 1
+        for step in self._prepared(self._shape(span, rows)).steps:
+            await step.backend.prepare(step.work)
 
     async def run(self, hidden: NDArray[np.float32], span: Span) -> NDArray[np.float32]:
         """hidden (rows, n_embd) -> hidden (rows, n_embd), or logits (1, n_vocab) with the head.
 
-        `span` says where the tokens stand; rows is span.count, or 1 behind the model's last layer. The result is valid
-        until the next run.
+        `span` says where the tokens stand; rows is span.count, or 1 behind the model's last layer.
         """
         prepared = self._prepared(self._shape(span, len(hidden)))
         self.reused += prepared is self._last
         self._last = prepared
-        self._fill(prepared.inputs, hidden, span)
-        output = await self.backend.step(prepared.work, prepared.buffer)
-        return np.frombuffer(output, np.float32).reshape(-1, prepared.width)
-
-    def memory_words(self) -> str:
-        """What the stage holds, for a person."""
-        weights = sum(weight.nbytes for weight, _ in self.weights.values())
-        return f"{weights / MIB:.2f} MiB of weights, {self.scratch.size / MIB:.2f} MiB for computing"
+        values = self._values(hidden, span, prepared.n_kv)
+        for step in prepared.steps:
+            for name, view in step.inputs.items():
+                view[:] = values[name]
+            bytes_out = await step.backend.step(step.work, step.buffer)
+            for name, (kind, count, offset) in step.results.items():
+                values[name] = np.frombuffer(bytes_out, kind, count, offset).copy()
+        output: NDArray[np.float32] = values[prepared.output].view(np.float32).reshape(-1, prepared.width)
+        return output
 
     def _shape(self, span: Span, rows: int) -> GraphShape:
-        n_kv = batch.attended_cells(span.start + span.count, self.cache.n_ctx)
-        return graph_shape(self.stage, self.cache, rows, n_kv)
+        cache = self.draft.context.cache
+        n_kv = batch.attended_cells(span.start + span.count, cache.n_ctx)
+        return graph_shape(self.draft.stage, cache, rows, n_kv)
 
-    def _fill(self, inputs: Mapping[str, NDArray[np.generic]], hidden: NDArray[np.float32], span: Span) -> None:
-        inputs[HIDDEN][:] = hidden.reshape(-1)
-        if POSITIONS in inputs:
-            n_kv = len(inputs[MASK]) // span.count
-            inputs[POSITIONS][:] = batch.positions(span.start, span.count)
-            inputs[MASK][:] = batch.causal_mask(span.start, span.count, n_kv, self.cache).reshape(-1)
-            inputs[K_IDXS][:] = batch.k_indices(span.start, span.count)
-            inputs[V_IDXS][:] = batch.v_indices(span.start, span.count, self.model.hparams, self.cache)
-        if OUT_IDS in inputs:
-            inputs[OUT_IDS][:] = span.count - 1
+    def _values(self, hidden: NDArray[np.float32], span: Span, n_kv: int) -> Values:
+        """Everything that a graph of this stage may ask for from outside."""
+        values: Values = {HIDDEN: hidden.reshape(-1), OUT_IDS: np.array([span.count - 1], np.int32)}
+        if self.draft.stage.first < self.draft.stage.last:
+            cache, hparams = self.draft.context.cache, self.draft.model.hparams
+            values[POSITIONS] = batch.positions(span.start, span.count)
+            values[MASK] = batch.causal_mask(span.start, span.count, n_kv, cache).reshape(-1)
+            values[K_IDXS] = batch.k_indices(span.start, span.count)
+            values[V_IDXS] = batch.v_indices(span.start, span.count, hparams, cache)
+        return values
 
     def _prepared(self, shape: GraphShape) -> _Prepared:
         prepared = self._works.pop(shape, None) or self._prepare(shape)
@@ -119,51 +142,36 @@ class LoadedStage:
 
     def _prepare(self, shape: GraphShape) -> _Prepared:
         builder = GraphBuilder()
-        graph = build_llama(builder, self.model, shape)
-        layout = ScratchLayout.of(graph, builder, self.backend.alignment)
-        for name, tensor in (*graph.weights.items(), *graph.cache.items()):
+        graph = build_llama(builder, self.draft.model, shape)
+        pieces = cut(builder, graph, self.draft.stage.device, self.draft.where)
+        steps = tuple(map(self._step, pieces))
+        return _Prepared(steps, result_name(graph.output), graph.output.ne[0], shape.n_kv)
+
+    def _step(self, piece: Piece) -> _Step:
+        backend, block, builder = self.backends[piece.device], self.scratch[piece.device], piece.builder
+        layout = ScratchLayout.of(piece, backend.alignment)
+        for name, tensor in (*piece.weights.items(), *piece.cache.items()):
             builder.place(tensor, *self.addresses[name])
-        block = self.scratch
-        for name, offset in layout.inputs.items():
-            builder.place(graph.inputs[name], block.handle, block.base + offset)
-        builder.place(graph.output, block.handle, block.base + layout.output)
+        for offsets, tensors in ((layout.inputs, piece.inputs), (layout.results, piece.results)):
+            for name, offset in offsets.items():
+                builder.place(tensors[name], block.handle, block.base + offset)
         builder.place_intermediates(block.handle, block.base + layout.intermediates)
         nodes, records = builder.message()
-        buffer = bytearray(layout.output)
+        buffer = bytearray(layout.start)
+        size = layout.intermediates - layout.start
         work = Work(
             nodes=nodes,
             records=records,
-            inputs=byte_record(block, 0, layout.output),
-            output=tensor_record(Type.F32, graph.output.ne, block, layout.output, "output"),
-            output_size=graph.output.nbytes,
+            inputs=byte_record(block, 0, layout.start),
+            output=byte_record(block, layout.start, size),
+            output_size=size,
         )
-        views = {name: _flat(buffer, graph.inputs[name], offset) for name, offset in layout.inputs.items()}
-        return _Prepared(work, buffer, views, graph.output.ne[0])
-
-
-@attrs.frozen
-class ScratchLayout:
-    """Offsets inside a scratch block, in bytes: inputs from 0 on, then the output, then the intermediates."""
-
-    inputs: Mapping[str, int]
-    output: int
-    intermediates: int
-    total: int
-
-    @classmethod
-    def of(cls, graph: LlamaGraph, builder: GraphBuilder, alignment: int) -> "ScratchLayout":
-        sizes = [tensor.nbytes for tensor in graph.inputs.values()]
-        offsets = [slot.offset for slot in pack(sizes, alignment, sum(sizes) + alignment * len(sizes)).slots]
-        output = sum(aligned(size, alignment) for size in sizes)
-        builder.place(graph.output, 0, 0)  # anywhere but among the intermediates
-        intermediates = output + aligned(graph.output.nbytes, alignment)
-        total = intermediates + builder.plan_memory(alignment)
-        return cls(dict(zip(graph.inputs, offsets, strict=True)), output, intermediates, total)
-
-
-def graph_shape(stage: Stage, cache: CacheShape, rows: int, n_kv: int) -> GraphShape:
-    """Shape of a stage's graph for `rows` rows of hidden state."""
-    return GraphShape(first=stage.first, last=stage.last, head=stage.head, n_tokens=rows, n_kv=n_kv, cache=cache)
+        views = {name: _flat(buffer, piece.inputs[name], offset) for name, offset in layout.inputs.items()}
+        results = {
+            name: (_DTYPES[tensor.type], tensor.elements, layout.results[name] - layout.start)
+            for name, tensor in piece.results.items()
+        }
+        return _Step(backend, work, buffer, views, results)
 
 
 def _flat(buffer: bytearray, tensor: Tensor, offset: int) -> NDArray[np.generic]:

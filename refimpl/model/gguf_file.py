@@ -1,10 +1,9 @@
-"""A model file: mapped into memory, checked, and named. Weights are views of the mapping, never copies.
+"""A model: its file or files in memory, checked, and named. Weights are views of that memory, never copies.
 
-`open_model` either returns a file whose every weight is present, of the right shape, of a served type and whole, or
+`open_model` either returns a model whose every weight is present, of the right shape, of a served type and whole, or
 raises ModelError saying which file, which tensor and what to do. Nothing after it needs to look again.
 """
 
-import mmap
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,22 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from numpy.typing import NDArray
 
 from refimpl.errors import ModelError
-from refimpl.model.gguf_header import DOWNLOAD_AGAIN, GgufHeader, TensorInfo, read_header
+from refimpl.model.gguf.header import GgufHeader, TensorInfo, read_header
+from refimpl.model.gguf.parts import Part, read_parts
+from refimpl.model.gguf.storage import DOWNLOAD_AGAIN, LoadMode, read_bytes
 from refimpl.model.hparams import Hparams, read_hparams
 from refimpl.model.weights import OUTPUT, TOKEN_EMBD, expected_weights
 from spec.names import Type
 
 __all__ = ["SERVED_TYPES", "ModelFile", "WeightTensor", "open_model", "read_metadata"]
 
-SERVED_TYPES: frozenset[Type] = frozenset({Type.F32, Type.F16, Type.Q4_0, Type.Q4_1, Type.Q8_0})
+SERVED_TYPES: frozenset[Type] = frozenset(
+    {
+        *(Type.F32, Type.F16, Type.BF16),
+        *(Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0),
+        *(Type.Q4_K, Type.Q5_K, Type.Q6_K),
+    }
+)
 """weight types with kernels on every device"""
 
 
@@ -35,7 +42,7 @@ class WeightTensor:
     ne: tuple[int, int, int, int]
     """extents, fastest first, padded with 1"""
     data: NDArray[np.uint8]
-    """(nbytes,) read-only view of the mapped file, contiguous"""
+    """(nbytes,) read-only view of the file in memory, contiguous"""
 
     @property
     def nbytes(self) -> int:
@@ -58,24 +65,27 @@ class ModelFile:
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
-def open_model(path: str | Path, served: Collection[Type] = SERVED_TYPES) -> ModelFile:
-    """Map and check a GGUF file; `served` are the weight types to accept. Raises ModelError."""
+def open_model(path: str | Path, served: Collection[Type] = SERVED_TYPES, mode: LoadMode = LoadMode.AUTO) -> ModelFile:
+    """Read and check a GGUF model, of which `path` is the only file or the first part.
+
+    `served` are the weight types to accept. Raises ModelError.
+    """
     name = str(path)
-    data = _map(name)
-    header = read_header(name, data.data)
-    infos = {info.name: info for info in header.tensors}
+    parts = read_parts(name, mode)
+    header = parts[0].header
+    infos = {info.name: info for part in parts for info in part.header.tensors}
     if TOKEN_EMBD not in infos:
         _refuse_architecture_first(name, header)
         raise ModelError(name, f"tensor '{TOKEN_EMBD}' is missing; the file holds no complete model")
     hparams = read_hparams(name, header.metadata, infos[TOKEN_EMBD].ne[1], OUTPUT not in infos)
-    tensors = {info.name: _weight(name, info, header.data_start, data, served) for info in header.tensors}
+    tensors = {info.name: _weight(part, info, served) for part in parts for info in part.header.tensors}
     _check_set(name, hparams, tensors)
     return ModelFile(name, hparams, tensors, header.metadata)
 
 
 def read_metadata(path: str | Path) -> Mapping[str, Any]:
     """Metadata alone, whatever the architecture and the types of the weights. Raises ModelError."""
-    return read_header(str(path), _map(str(path)).data).metadata
+    return read_header(str(path), read_bytes(str(path)).data).metadata
 
 
 def _refuse_architecture_first(path: str, header: GgufHeader) -> None:
@@ -83,19 +93,8 @@ def _refuse_architecture_first(path: str, header: GgufHeader) -> None:
     read_hparams(path, header.metadata, n_vocab=0, tied_output=True)
 
 
-def _map(path: str) -> NDArray[np.uint8]:
-    try:
-        with open(path, "rb") as file:
-            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-    except OSError as error:
-        raise ModelError(path, f"cannot be read: {error.strerror}; check the path given to -m") from error
-    except ValueError as error:
-        raise ModelError(path, f"not a GGUF file (it is empty); {DOWNLOAD_AGAIN}") from error
-
-
-def _weight(
-    path: str, info: TensorInfo, data_start: int, data: NDArray[np.uint8], served: Collection[Type]
-) -> WeightTensor:
+def _weight(part: Part, info: TensorInfo, served: Collection[Type]) -> WeightTensor:
+    path, data = part.path, part.data
     kind = _served_type(path, info, served)
     block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
     if info.ne[0] % block or 0 in info.ne:
@@ -103,7 +102,7 @@ def _weight(
             path, f"tensor '{info.name}' of type {kind.name} cannot have extents {list(info.ne)}; {DOWNLOAD_AGAIN}"
         )
     size = info.ne[0] // block * block_bytes * info.ne[1] * info.ne[2] * info.ne[3]
-    start = data_start + info.offset
+    start = part.header.data_start + info.offset
     if start + size > data.nbytes:
         raise ModelError(
             path,

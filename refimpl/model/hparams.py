@@ -124,9 +124,6 @@ def _architecture(path: str, pairs: Mapping[str, Any]) -> str:
 
 
 def _refuse_what_is_not_served(meta: _Metadata) -> None:
-    parts = int(meta.pairs.get("split.count", 1))
-    if parts > 1:
-        raise ModelError(meta.path, f"one of {parts} parts of a split model; merge them with llama-gguf-split --merge")
     if meta.number("expert_count", 0) > 0:
         raise ModelError(meta.path, "a mixture of experts is not served; use a dense model")
     if not meta.number("attention.causal", True, bool):

@@ -22,6 +22,7 @@ from refimpl.graph.define import GraphBuilder, Tensor
 from refimpl.model.attention import AttentionInputs, CacheShape, LayerCache, Projections, attend
 from refimpl.model.gguf_file import ModelFile
 from refimpl.model.hparams import Hparams
+from refimpl.model.rotation import K_ROT, V_ROT, rotations, weight_of
 from refimpl.model.weights import OUTPUT, OUTPUT_NORM, ROPE_FREQS, TOKEN_EMBD, layer_weight
 from spec.names import Type
 
@@ -80,7 +81,7 @@ class LlamaGraph:
     inputs: Mapping[str, Tensor]
     """by the names above; contents change from run to run (batch.py makes them)"""
     weights: Mapping[str, Tensor]
-    """by their GGUF names; only those of the range"""
+    """by their GGUF names, or those of rotation.py; only those of the range"""
     cache: Mapping[str, Tensor]
     """`cache_k_l3`, `cache_v_l3`: written and read by every run"""
     output: Tensor
@@ -165,19 +166,22 @@ class _Llama:
         return self.b.mul(self.b.rms_norm(x, self.hparams.rms_eps), self.weight(name))
 
     def layer_cache(self, layer: int) -> LayerCache:
-        n_ctx, kind = self.shape.cache.n_ctx, self.shape.cache.type
-        k = self.b.leaf(f"cache_k_l{layer}", kind, (self.hparams.n_embd_k_gqa, n_ctx))
-        v = self.b.leaf(f"cache_v_l{layer}", kind, (self.hparams.n_embd_v_gqa, n_ctx))
+        cache = self.shape.cache
+        k = self.b.leaf(f"cache_k_l{layer}", cache.type_k, (self.hparams.n_embd_k_gqa, cache.n_ctx))
+        v = self.b.leaf(f"cache_v_l{layer}", cache.type_v, (self.hparams.n_embd_v_gqa, cache.n_ctx))
         self.cache |= {f"cache_k_l{layer}": k, f"cache_v_l{layer}": v}
         return LayerCache(k, v)
 
     def attention_inputs(self) -> AttentionInputs:
         n_tokens = self.shape.n_tokens
         n_v = n_tokens if self.shape.cache.flash else n_tokens * self.hparams.n_embd_v_gqa
+        turned = rotations(self.hparams, self.shape.cache)
         return AttentionInputs(
             mask=self.input(MASK, self.shape.cache.mask_type, (self.shape.n_kv, n_tokens)),
             k_idxs=self.input(K_IDXS, Type.I64, (n_tokens,)),
             v_idxs=self.input(V_IDXS, Type.I64, (n_v,)),
+            k_rot=self.weight(K_ROT) if K_ROT in turned else None,
+            v_rot=self.weight(V_ROT) if V_ROT in turned else None,
         )
 
     def input(self, name: str, kind: Type, ne: tuple[int, ...]) -> Tensor:
@@ -187,6 +191,6 @@ class _Llama:
 
     def weight(self, name: str) -> Tensor:
         if name not in self.weights:
-            stored = self.model.tensors[name]
+            stored = weight_of(self.model, self.shape.cache, name)
             self.weights[name] = self.b.leaf(name, stored.type, stored.ne)
         return self.weights[name]

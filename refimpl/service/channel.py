@@ -8,20 +8,24 @@ Rules of this file:
   error names every command since the last reply, the refused one among them.
 - A message that was cut short, by a cancellation or a timeout, makes the rest of the stream meaningless: the channel
   is broken from then on and says why.
+- A node answers in the order of the requests, so behind one that makes it compute, or move much memory, every other has
+  to wait. Until a reply shows that it is done, the longer patience holds.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import attrs
 import trio
 
 from refimpl.errors import NodeClosed, NodeError, NodeTimeout, ProtocolError
 from refimpl.service.transport import Transport
 from refimpl.session.connection import Connection, ConnectionClosed, NeedData, PayloadExpected
-from refimpl.wire.messages import Reply, Request, TensorData
+from refimpl.wire.messages import Reply, Request, SetTensor, TensorData
+from spec.names import Command
 
-__all__ = ["Channel", "Progress"]
+__all__ = ["Channel", "Patience", "Progress"]
 
 Progress = Callable[[int], None]
 """called on the event loop with the payload bytes handed to the socket so far"""
@@ -30,19 +34,37 @@ PIECE = 4 << 20
 """payload bytes between two reports of progress"""
 NAMED = 8
 """commands that an error names at most"""
+LABOUR = frozenset(
+    {
+        Command.GRAPH_COMPUTE,
+        Command.GRAPH_RECOMPUTE,
+        Command.BUFFER_CLEAR,
+        Command.MEMSET_TENSOR,
+        Command.COPY_TENSOR,
+        Command.SET_TENSOR_HASH,
+    }
+)
+"""what may keep a node busy for as long as a graph does; also SET_TENSOR where the node keeps the bytes on its disk"""
+
+
+@attrs.frozen
+class Patience:
+    """The longest waits, in seconds, for a byte of a reply or for room to send one."""
+
+    reply: float
+    computing: float
+    """while the node may be computing"""
 
 
 class Channel:
-    """The client's end of one connection.
+    """The client's end of one connection."""
 
-    `silence` is the longest wait, in seconds, for a byte of a reply or of room to send.
-    """
-
-    def __init__(self, endpoint: str, transport: Transport, connection: Connection, silence: float) -> None:
+    def __init__(self, endpoint: str, transport: Transport, connection: Connection, patience: Patience) -> None:
         self.endpoint = endpoint
         self._transport = transport
         self._connection = connection
-        self._silence = silence
+        self._patience = patience
+        self._labouring = False
         self._writing = trio.StrictFIFOLock()
         self._asking = trio.StrictFIFOLock()
         self._since_reply: deque[tuple[str, int]] = deque(maxlen=NAMED)
@@ -55,7 +77,7 @@ class Channel:
         """
         async with self._writing:
             with self._whole(request):
-                self._note(request.command.name)
+                self._note(request)
                 head = self._connection.send(request)
                 if len(payload) <= PIECE >> 6:
                     await self._transport.send(head + bytes(payload), self._silence)
@@ -75,11 +97,16 @@ class Channel:
             with self._whole(request):
                 reply = await self._reply(into)
                 self._since_reply.clear()
+                self._labouring = False
                 return reply
 
     def close(self) -> None:
         """Leave, without a goodbye: this protocol has none."""
         self._transport.close()
+
+    @property
+    def _silence(self) -> float:
+        return self._patience.computing if self._labouring else self._patience.reply
 
     async def _send_pieces(self, payload: memoryview, progress: Progress | None) -> None:
         for start in range(0, len(payload), PIECE):
@@ -119,10 +146,11 @@ class Channel:
         try:
             yield
         except ConnectionError:
-            self._broken = NodeClosed(self.endpoint, f"closed the connection, so it refused {self._suspects()}")
+            self._broken = NodeClosed(self.endpoint, self._closed())
             raise self._broken from None
         except trio.TooSlowError:
-            detail = f"nothing for {self._silence:g} s during {name}; not answered yet: {self._suspects()}"
+            doing = ", which may take long," if self._labouring else ""
+            detail = f"silent for {self._silence:g} s during {name}; not answered yet{doing}: {self._suspects()}"
             self._broken = NodeTimeout(self.endpoint, detail)
             raise self._broken from None
         except ProtocolError as error:
@@ -132,10 +160,16 @@ class Channel:
             self._broken = NodeClosed(self.endpoint, f"{name} was given up halfway; connect again")
             raise
 
-    def _note(self, name: str) -> None:
-        """Remember a command that the node may yet refuse."""
+    def _note(self, request: Request) -> None:
+        """Remember a command that the node may yet refuse, and whether it makes it labour."""
+        name = request.command.name
         count = self._since_reply.pop()[1] + 1 if self._since_reply and self._since_reply[-1][0] == name else 1
         self._since_reply.append((name, count))
+        kept = isinstance(request, SetTensor) and request.cache_flag != 0
+        self._labouring = self._labouring or kept or request.command in LABOUR
+
+    def _closed(self) -> str:
+        return f"closed the connection: it ended, or it refused {self._suspects()}; its log says which"
 
     def _suspects(self) -> str:
         words = [name if count == 1 else f"{name} ({count} of them)" for name, count in self._since_reply]

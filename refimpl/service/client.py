@@ -13,7 +13,7 @@ All methods raise NodeClosed and NodeTimeout; where more is raised, it is said. 
 the node is gone when it ends.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -32,10 +32,11 @@ from refimpl.errors import (
     VersionMismatch,
 )
 from refimpl.limits import Limits
-from refimpl.service.channel import Channel, Progress
+from refimpl.service.channel import Channel, Patience, Progress
 from refimpl.service.transport import Transport
 from refimpl.session.connection import Connection, Role
 from refimpl.wire import messages as wire
+from refimpl.wire.strided import Pieces
 from refimpl.wire.tensor import GGML_MAX_SRC, RPC_TENSOR, TensorRecords
 from spec.dialect import Dialect
 from spec.load import load
@@ -65,44 +66,77 @@ def parse_endpoint(text: str) -> tuple[str, int]:
 async def connect(
     endpoint: str,
     *,
-    dialect: str = "7.0.0",
+    dialect: str | None = None,
     limits: Limits | None = None,
     connect_timeout: float = 10.0,
-    reply_timeout: float = 600.0,
+    reply_timeout: float = 10.0,
+    compute_timeout: float = 600.0,
 ) -> AsyncIterator["RemoteNode"]:
     """A node, until the block ends; ``endpoint`` as in `parse_endpoint`.
 
-    connect_timeout bounds everything up to the list of devices, reply_timeout each silence after that, which includes
-    the time that the node computes. Both are seconds. Raises NodeUnreachable, VersionMismatch, UsageError, and
+    dialect: the one version to speak, such as ``8.0.0``. Without it the newest is tried, and on a fresh connection the
+    next older one where the node's HELLO names that major version or the node closes.
+
+    connect_timeout bounds everything up to the list of devices, reply_timeout each silence after that, compute_timeout
+    a silence while the node may be computing. All are seconds. Raises NodeUnreachable, VersionMismatch, UsageError, and
     ProtocolError for answers that no node may give.
     """
-    host, port = parse_endpoint(endpoint)
-    spoken = load().dialect(dialect)
-    with trio.move_on_after(connect_timeout) as scope:
-        transport = await _dial(endpoint, host, port)
-    if scope.cancelled_caught:
-        raise NodeUnreachable(endpoint, f"no connection within {connect_timeout:g} s; {HINT}")
-    connection = Connection(Role.CLIENT, spoken, limits or Limits())
-    channel = Channel(endpoint, transport, connection, reply_timeout)
+    patience = Patience(reply_timeout, compute_timeout)
+    caller = _Caller(endpoint, parse_endpoint(endpoint), limits or Limits(), connect_timeout, patience)
+    node = await caller.reach([dialect] if dialect else list(reversed(load().versions)))
     try:
-        with trio.move_on_after(connect_timeout) as scope:
-            node = await _greet(channel, spoken)
-        if scope.cancelled_caught:
-            raise NodeUnreachable(endpoint, f"connected, but no answer to HELLO within {connect_timeout:g} s")
         yield node
     finally:
+        node.channel.close()
+
+
+@attrs.frozen
+class _Caller:
+    """Who calls a node: where it is, and how many seconds `reach` (`limit`) and each reply (`patience`) may take."""
+
+    endpoint: str
+    address: tuple[str, int]
+    limits: Limits
+    limit: float
+    patience: Patience
+
+    async def reach(self, versions: Sequence[str]) -> "RemoteNode":
+        """The node, spoken to in the first of `versions` (most wanted first) that it takes."""
+        deadline = trio.current_time() + self.limit
+        for at, version in enumerate(versions):
+            try:
+                return await self._dial(load().dialect(version), versions[:at], deadline)
+            except VersionMismatch:
+                if at == len(versions) - 1:
+                    raise
+        raise ValueError("no version to speak")
+
+    async def _dial(self, dialect: Dialect, refused: Sequence[str], deadline: float) -> "RemoteNode":
+        """A fresh connection that has said HELLO and knows the devices; `refused` names the versions tried before."""
+        with trio.move_on_at(deadline) as scope:
+            transport = await self._connected()
+        if scope.cancelled_caught:
+            raise NodeUnreachable(self.endpoint, f"no connection within {self.limit:g} s; {HINT}")
+        connection = Connection(Role.CLIENT, dialect, self.limits)
+        channel = Channel(self.endpoint, transport, connection, self.patience)
+        try:
+            with trio.move_on_at(deadline) as scope:
+                return await _greet(channel, dialect, refused)
+        except BaseException:
+            channel.close()
+            raise
         channel.close()
+        raise NodeUnreachable(self.endpoint, f"connected, but no answer to HELLO within {self.limit:g} s")
+
+    async def _connected(self) -> Transport:
+        try:
+            return Transport.from_stream(await trio.open_tcp_stream(*self.address))
+        except OSError as error:
+            raise NodeUnreachable(self.endpoint, f"{error.strerror or error}; {HINT}") from error
 
 
-async def _dial(endpoint: str, host: str, port: int) -> Transport:
-    try:
-        return Transport.from_stream(await trio.open_tcp_stream(host, port))
-    except OSError as error:
-        raise NodeUnreachable(endpoint, f"{error.strerror or error}; {HINT}") from error
-
-
-async def _greet(channel: Channel, dialect: Dialect) -> "RemoteNode":
-    spoken = ".".join(map(str, dialect.version))
+async def _greet(channel: Channel, dialect: Dialect, refused: Sequence[str]) -> "RemoteNode":
+    spoken = " or ".join([*refused, dialect.name])
     try:
         hello = _expect(wire.HelloReply, await channel.ask(wire.Hello()))
     except (NodeClosed, FrameError) as error:
@@ -112,7 +146,7 @@ async def _greet(channel: Channel, dialect: Dialect) -> "RemoteNode":
         theirs = f"{hello.major}.{hello.minor}.{hello.patch}"
         raise VersionMismatch(channel.endpoint, f"speaks protocol {theirs}, this client {spoken}")
     count = _expect(wire.DeviceCountReply, await channel.ask(wire.DeviceCount())).count
-    node = RemoteNode(channel, (hello.major, hello.minor, hello.patch))
+    node = RemoteNode(channel, (hello.major, hello.minor, hello.patch), dialect)
     node.devices = tuple([await RemoteDevice.learn(node, index) for index in range(count)])
     return node
 
@@ -138,10 +172,14 @@ class RemoteNode:
 
     devices: "tuple[RemoteDevice, ...]" = ()
 
-    def __init__(self, channel: Channel, version: tuple[int, int, int]) -> None:
+    def __init__(self, channel: Channel, version: tuple[int, int, int], dialect: Dialect) -> None:
         self.version = version
         """major, minor, patch that the node speaks"""
+        self.dialect = dialect
+        """what is spoken with it"""
         self.channel = channel
+        self.buffers_freed = 0
+        """FREE_BUFFERs so far: after each one a node may have forgotten every graph (GRAPH-24)"""
 
     @property
     def endpoint(self) -> str:
@@ -185,6 +223,20 @@ class RemoteNode:
     async def copy_tensor(self, src: Any, dst: Any) -> bool:
         """Copy all bytes of `src` to `dst`; False where the node cannot and nothing was done."""
         return bool(_expect(wire.CopyTensorReply, await self.channel.ask(wire.CopyTensor(src, dst))).ok)
+
+    async def set_tensor_2d(self, record: Any, data: Bytes, pieces: Pieces, offset: int = 0) -> None:
+        """Write pieces that stand one behind the other in `data`, the first at byte `offset`. Since 8.0.0."""
+        payload = _as_bytes(data)
+        request = wire.SetTensor2D(record, offset, pieces.size, pieces.count, pieces.stride)
+        if len(payload) != pieces.packed_bytes:
+            raise ValueError(f"{len(payload)} bytes where {pieces} has {pieces.packed_bytes}")
+        await self.channel.push(request, payload)
+
+    async def get_tensor_2d(self, record: Any, pieces: Pieces, offset: int = 0) -> memoryview:
+        """Pieces of a tensor, one behind the other, the first from byte `offset`. Since 8.0.0."""
+        into = memoryview(bytearray(pieces.packed_bytes))
+        await self.channel.ask(wire.GetTensor2D(record, offset, pieces.size, pieces.count, pieces.stride), into)
+        return into
 
     async def barrier(self) -> None:
         """Return once all commands so far have taken effect."""
@@ -239,11 +291,12 @@ class RemoteDevice:
         """Run a graph:
 
         Node ids (n,) among records (t,), as GraphBuilder.message makes them. The next reply tells that it is done.
+        Since 8.0.0 a uid other than 0 lets `recompute` name it; before, there are no uids.
         """
         await self.node.channel.push(wire.GraphCompute(self.index, uid, nodes, records))
 
     async def recompute(self, uid: int = 0) -> None:
-        """Run this device's last graph again."""
+        """Run a graph again: before 8.0.0 the device's last one, since then the one of that uid."""
         await self.node.channel.push(wire.GraphRecompute(self.index, uid))
 
 
@@ -263,4 +316,5 @@ class RemoteBuffer:
 
     async def free(self) -> None:
         """Give the buffer back."""
+        self.device.node.buffers_freed += 1
         await self.device.node.channel.push(wire.FreeBuffer(self.handle))

@@ -9,7 +9,7 @@ live in conversation.py. `moved_bytes` tells which of these functions are worth 
 from collections.abc import Callable
 from typing import Any
 
-from refimpl.errors import OutOfMemory
+from refimpl.errors import OutOfMemory, PhaseError
 from refimpl.service.holdings import Holdings
 from refimpl.session.regions import Region, resolve_copy, tensor_nbytes
 from refimpl.wire import messages as wire
@@ -82,6 +82,22 @@ def _get_alloc_size(own: Holdings, message: wire.GetAllocSize) -> wire.Reply:
     return wire.AllocSizeReply(tensor_nbytes(message.tensor, own.limits))
 
 
+def _comm_init(own: Holdings, message: wire.CommInit) -> wire.Reply:
+    """0, "takes no part": the client then adds up by itself (COMM-4), whatever pair it had in mind."""
+    own.seat(message.device)
+    return wire.CommInitReply(ok=0)
+
+
+def _comm_allreduce(own: Holdings, message: wire.CommAllreduce) -> None:
+    own.seat(message.device)
+    raise PhaseError("COMM-5", f"COMM_ALLREDUCE on device {message.device}, which belongs to no pair")
+
+
+def _comm_free(own: Holdings, message: wire.CommFree) -> None:
+    """There is never a pair to dissolve (COMM-6)."""
+    own.seat(message.device)
+
+
 COMMANDS: dict[type[wire.Request], Handler] = {
     wire.DeviceCount: _device_count,
     wire.GetAlignment: _get_alignment,
@@ -95,6 +111,9 @@ COMMANDS: dict[type[wire.Request], Handler] = {
     wire.CopyTensor: _copy_tensor,
     wire.InitTensor: _init_tensor,
     wire.GetAllocSize: _get_alloc_size,
+    wire.CommInit: _comm_init,
+    wire.CommAllreduce: _comm_allreduce,
+    wire.CommFree: _comm_free,
 }
 
 

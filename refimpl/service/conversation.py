@@ -21,7 +21,6 @@ from typing import Any
 import trio
 
 from refimpl.device.protocol import Program
-from refimpl.errors import GraphError
 from refimpl.graph.build import build
 from refimpl.service.commands import COMMANDS, moved_bytes
 from refimpl.service.describe import describe
@@ -31,8 +30,11 @@ from refimpl.service.running import run_watched
 from refimpl.service.transport import Transport
 from refimpl.session.connection import Connection, NeedData, PayloadExpected, Role
 from refimpl.session.phases import Phase
+from refimpl.session.regions import Region, resolve_2d
 from refimpl.trace import CommandTaken, GraphRan
 from refimpl.wire import messages as wire
+from refimpl.wire.strided import BATCH, Pieces
+from spec.names import Command
 
 __all__ = ["Conversation"]
 
@@ -50,7 +52,7 @@ class Conversation:
     """Drives one Connection over one Transport. `close` gives back what it has, however `run` has ended."""
 
     def __init__(self, node: Node, transport: Transport, endpoint: str) -> None:
-        self.own = Holdings(node.seats, node.limits)
+        self.own = Holdings(node.seats, node.limits, node.graph_uids)
         self.commands = 0
         self._node = node
         self._transport = transport
@@ -136,13 +138,51 @@ class Conversation:
     async def _get_tensor(self, message: wire.GetTensor) -> None:
         region = self.own.region(message.tensor, message.offset, message.size)
         head = self._connection.send(wire.TensorData(region.size))
-        data = self.own.readable(region)
+        await self._send_data(head, self.own.readable(region))
+
+    async def _send_data(self, head: bytes, data: memoryview) -> None:
         silence = self._node.limits.send_timeout
-        if region.size <= SMALL_REPLY:
+        if len(data) <= SMALL_REPLY:
             await self._transport.send(head + data, silence)
         else:
             await self._transport.send(head, silence)
             await self._transport.send(data, silence)
+
+    async def _set_tensor_2d(self, message: wire.SetTensor2D) -> None:
+        span, pieces = self._span(message, self.own.writable)
+        if pieces.contiguous:
+            await self._receive_payload(span)
+            return
+        scratch = memoryview(bytearray(0 if pieces.whole else min(BATCH, pieces.packed_bytes)))
+        for first, count in pieces.batches():
+            if pieces.whole:
+                if not await self._receive_payload(pieces.piece(span, first)):
+                    return
+                continue
+            packed = scratch[: count * pieces.size]
+            if not await self._receive_payload(packed):
+                return
+            pieces.scatter(span, first, packed)
+
+    async def _get_tensor_2d(self, message: wire.GetTensor2D) -> None:
+        span, pieces = self._span(message, self.own.readable)
+        head = self._connection.send(wire.TensorData(pieces.packed_bytes))
+        silence = self._node.limits.send_timeout
+        if pieces.contiguous:
+            await self._send_data(head, span)
+            return
+        await self._transport.send(head, silence)
+        for first, count in pieces.batches():
+            packed = pieces.piece(span, first) if pieces.whole else pieces.gather(span, first, count)
+            await self._transport.send(packed, silence)
+
+    def _span(
+        self, message: wire.SetTensor2D | wire.GetTensor2D, memory: Callable[[Region], memoryview]
+    ) -> tuple[memoryview, Pieces]:
+        """Memory from the first byte of the first piece on, and where in it the pieces are."""
+        numbers = (message.size, message.n_copies, message.stride)
+        region = resolve_2d(self.own.ledger, message.tensor, message.offset, numbers)
+        return memory(region), Pieces(message.size, message.n_copies, message.stride)
 
     async def _set_tensor_hash(self, message: wire.SetTensorHash) -> None:
         """Without a cache, and for a tensor that is not in it, the answer is 0 whatever the tensor says."""
@@ -158,12 +198,16 @@ class Conversation:
         program = self.own.programs.find(message)
         fresh = program is None
         if program is None:
-            if len(message.body) > LARGE_GRAPH:
-                program = await trio.to_thread.run_sync(self._compile, seat, message)
+            if len(message.body) > LARGE_GRAPH or self.own.programs.crowded(message.device):
+                program = await trio.to_thread.run_sync(self._add, seat, message)
             else:
-                program = self._compile(seat, message)
-            self.own.programs.add(message, program)
+                program = self._add(seat, message)
         await self._run(seat, program, fresh)
+
+    def _add(self, seat: Seat, message: wire.GraphCompute) -> Program:
+        program = self._compile(seat, message)
+        self.own.programs.add(message, program)
+        return program
 
     def _compile(self, seat: Seat, message: wire.GraphCompute) -> Program:
         node = self._node
@@ -172,10 +216,21 @@ class Conversation:
 
     async def _graph_recompute(self, message: wire.GraphRecompute) -> None:
         seat = self.own.seat(message.device)
-        program = self.own.programs.last(message.device)
+        program = self.own.programs.recall(message.device, message.uid)
+        fresh = program is None
         if program is None:
-            raise GraphError("GRAPH-23", f"GRAPH_RECOMPUTE: no graph is remembered for device {message.device}")
-        await self._run(seat, program, fresh=False)
+            program = await trio.to_thread.run_sync(self._wake, seat, message)
+        await self._run(seat, program, fresh)
+
+    def _wake(self, seat: Seat, message: wire.GraphRecompute) -> Program:
+        """Compile once more a graph that is remembered without its program."""
+        body = self.own.programs.wake(message.device, message.uid)
+        graph = self._node.codec.decode_request(Command.GRAPH_COMPUTE, body)
+        if not isinstance(graph, wire.GraphCompute):
+            raise TypeError(f"{graph!r} was remembered as a graph")
+        program = self._compile(seat, graph)
+        self.own.programs.woken(message.device, message.uid, graph, program)
+        return program
 
     async def _run(self, seat: Seat, program: Program, fresh: bool) -> None:
         self._burst = 0
@@ -197,6 +252,8 @@ WAITING: dict[type[wire.Request], Callable[[Conversation, Any], Awaitable[None]]
     wire.Hello: Conversation._hello,
     wire.SetTensor: Conversation._set_tensor,
     wire.GetTensor: Conversation._get_tensor,
+    wire.SetTensor2D: Conversation._set_tensor_2d,
+    wire.GetTensor2D: Conversation._get_tensor_2d,
     wire.SetTensorHash: Conversation._set_tensor_hash,
     wire.GraphCompute: Conversation._graph_compute,
     wire.GraphRecompute: Conversation._graph_recompute,

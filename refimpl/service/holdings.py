@@ -36,13 +36,13 @@ def _random_bits() -> int:
 
 
 class Holdings:
-    """Buffers and programs of one connection over the seats of a node."""
+    """Buffers and programs of one connection over the seats of a node; graph_uids as in Programs."""
 
-    def __init__(self, seats: Sequence[Seat], limits: Limits) -> None:
+    def __init__(self, seats: Sequence[Seat], limits: Limits, graph_uids: int = 0) -> None:
         self.seats = seats
         self.limits = limits
         self.ledger = Ledger(_random_bits, limits)
-        self.programs = Programs(limits)
+        self.programs = Programs(limits, graph_uids)
         self._memory: dict[int, Allocation] = {}
 
     def seat(self, device: int) -> Seat:

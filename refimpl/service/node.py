@@ -26,3 +26,9 @@ class Node:
     trace: Trace
     tell_commands: bool
     codec: Codec
+
+    @property
+    def graph_uids(self) -> int:
+        """How many uids of graphs a connection may have for one device; 0 in versions without uids."""
+        limit = self.dialect.constants.get("GRAPHS_PER_DEVICE")
+        return limit.value if limit else 0

@@ -5,12 +5,16 @@ Rules of this file:
   event of trace.py.
 - When a conversation has ended, for whatever reason, everything it had is given back before the next event.
 - A connection over `limits.connections` is closed at once, before a byte of it is read.
+- One port speaks one version, since clients do not tell theirs (HELLO-7). A process that serves several versions has a
+  port for each; its devices and their queues are the same for all.
 - Ending the task that serves stops running graphs, waits for them, and frees everything.
 """
 
 import traceback
 from collections.abc import Sequence
+from functools import partial
 
+import attrs
 import trio
 
 from refimpl.device.protocol import Device
@@ -26,6 +30,7 @@ from refimpl.trace import (
     ConnectionFailed,
     ConnectionOpened,
     ConnectionRefused,
+    LeftAfterHello,
     Trace,
     TraceEvent,
 )
@@ -40,7 +45,7 @@ def _ignore(event: TraceEvent) -> None:
 
 
 class Server:
-    """Serves `devices`, numbered in that order, to any number of clients at the same time.
+    """Serves `devices`, numbered in that order, to any number of clients at the same time, in `dialect`.
 
     The devices stay the caller's, who closes them after `serve` has ended. With `tell_commands` the trace gets one
     event for each command.
@@ -75,50 +80,60 @@ class Server:
     async def serve(
         self,
         listeners: Sequence[trio.SocketListener],
+        dialect: Dialect | None = None,
         *,
         task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Take connections from `listeners` until cancelled; the listeners are closed then."""
-        await trio.serve_listeners(self._take, list(listeners), task_status=task_status)
+        """Take connections from `listeners` until cancelled; the listeners are closed then.
 
-    async def _take(self, stream: trio.SocketStream) -> None:
+        dialect: what is spoken there, if it is not the server's. May be called several times at once.
+        """
+        node = self._node
+        if dialect is not None:
+            node = attrs.evolve(node, dialect=dialect, codec=Codec(dialect, node.limits))
+        await trio.serve_listeners(partial(self._take, node), list(listeners), task_status=task_status)
+
+    async def _take(self, node: Node, stream: trio.SocketStream) -> None:
         try:
             endpoint = endpoint_text(*stream.socket.getpeername()[:2])
             transport = Transport.from_stream(stream)
         except OSError:
             return
-        if self._connections >= self._node.limits.connections:
+        if self._connections >= node.limits.connections:
             transport.close()
             note = f"{self._connections} connections already (limits.connections)"
-            self._node.trace(ConnectionClosed(endpoint, 0, note))
+            node.trace(ConnectionClosed(endpoint, 0, note))
             return
         self._connections += 1
         try:
-            self._node.trace(await self._converse(transport, endpoint))
+            node.trace(await _converse(node, transport, endpoint))
         finally:
             self._connections -= 1
 
-    async def _converse(self, transport: Transport, endpoint: str) -> TraceEvent:
-        """One whole conversation; what there is to say about its end."""
-        self._node.trace(ConnectionOpened(endpoint))
-        conversation = Conversation(self._node, transport, endpoint)
-        note = ""
+
+async def _converse(node: Node, transport: Transport, endpoint: str) -> TraceEvent:
+    """One whole conversation; what there is to say about its end."""
+    node.trace(ConnectionOpened(endpoint))
+    conversation = Conversation(node, transport, endpoint)
+    note = ""
+    try:
         try:
-            try:
-                await conversation.run()
-            finally:
-                transport.close()
-                conversation.close()
-        except ProtocolError as error:
-            return ConnectionRefused(endpoint, error.clause, error.detail)
-        except ComputeStopped:
-            note = "left while a graph ran"
-        except ConnectionError:
-            note = "left before its reply"
-        except trio.TooSlowError:
-            note = "silent for too long"
-        except DeviceError as error:
-            note = str(error)
-        except Exception:
-            return ConnectionFailed(endpoint, traceback.format_exc())
-        return ConnectionClosed(endpoint, conversation.commands, note)
+            await conversation.run()
+        finally:
+            transport.close()
+            conversation.close()
+    except ProtocolError as error:
+        return ConnectionRefused(endpoint, error.clause, error.detail)
+    except ComputeStopped:
+        note = "left while a graph ran"
+    except ConnectionError:
+        note = "left before its reply"
+    except trio.TooSlowError:
+        note = "silent for too long"
+    except DeviceError as error:
+        note = str(error)
+    except Exception:
+        return ConnectionFailed(endpoint, traceback.format_exc())
+    if conversation.commands == 1 and not note:
+        return LeftAfterHello(endpoint, node.dialect.name)
+    return ConnectionClosed(endpoint, conversation.commands, note)

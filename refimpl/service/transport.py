@@ -8,6 +8,8 @@ Rules of this file:
   starves the others.
 - Every wait has a limit: `silence` is the longest time without a single byte moving, after which trio.TooSlowError is
   raised.
+- The system asks a silent peer now and then whether it is still there (keepalive), so that one that lost its power or
+  its cable is found within two minutes. It is the peer's system that answers: a process that hangs is not found so.
 - A peer that resets the connection, or that the network no longer reaches, has gone, as one that closes it: reading
   answers end of file, writing raises ConnectionError.
 """
@@ -29,6 +31,8 @@ CALL_COST = 1 << 12
 """what one system call counts for against PATIENCE, besides its bytes"""
 LOST = frozenset((errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN))
 """what a socket reports once the network no longer reaches its peer, and Python does not call a ConnectionError"""
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 6}
+"""seconds of silence before the first question, seconds between two, unanswered ones after which the peer has gone"""
 HANG_UP_POLL = 0.05
 """seconds between two looks at a peer whose bytes nobody reads for the moment"""
 
@@ -48,6 +52,10 @@ class Transport:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE.items():
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         self._sock = sock
         self._scratch = memoryview(bytearray(SCRATCH))
         self._greed = 0

@@ -15,13 +15,13 @@ from typing import Any
 
 import attrs
 
-from refimpl.errors import HandleError, RegionError
+from refimpl.errors import FrameError, HandleError, RegionError
 from refimpl.limits import Limits
 from refimpl.session.ledger import Ledger
 from spec.dialect import Dialect
 from spec.load import load
 
-__all__ = ["Region", "nbytes", "resolve", "resolve_copy", "span_2d", "tensor_nbytes"]
+__all__ = ["Region", "nbytes", "resolve", "resolve_2d", "resolve_copy", "span_2d", "tensor_nbytes"]
 
 END_OF_ELEMENTS = 1 << 63
 U64_END = 1 << 64
@@ -105,6 +105,25 @@ def resolve_copy(ledger: Ledger, src: Any, dst: Any) -> tuple[Region, Region]:
     if source.size and not entry.holds(data, source.size):
         raise RegionError("COPY-3", f"{source.size} bytes from byte {data - entry.base} of a buffer of {entry.size}")
     return source, Region(entry.handle, data - entry.base if source.size else 0, source.size)
+
+
+def resolve_2d(ledger: Ledger, tensor: Any, offset: int, pieces: tuple[int, int, int]) -> Region:
+    """What a strided transfer touches, from its first to its last byte; pieces: size, n_copies and stride.
+
+    The message holds size * n_copies bytes, which may be more: pieces may overlap. Raises as `resolve` and `span_2d`
+    do, and FrameError for a message over Limits.tensor_bytes.
+    """
+    size, n_copies, stride = pieces
+    span = span_2d(size, n_copies, stride)
+    start = resolve(ledger, tensor, 0, 0)
+    whole = tensor_nbytes(tensor, ledger.limits)
+    if offset < 0 or offset + span > whole:
+        detail = f"{n_copies} pieces of {size} bytes, {stride} apart, from byte {offset} of a tensor of {whole} bytes"
+        raise RegionError("STRIDED-2", detail)
+    if size * n_copies > ledger.limits.tensor_bytes:
+        detail = f"a message of {size * n_copies} bytes is over limits.tensor_bytes = {ledger.limits.tensor_bytes}"
+        raise FrameError("FRAME-7", detail)
+    return Region(start.handle, start.offset + offset, span)
 
 
 def span_2d(size: int, n_copies: int, stride: int) -> int:

@@ -27,12 +27,22 @@ __all__ = ["CpuProgram", "Product", "Workspace", "unpack"]
 PACK: Mapping[Type, Kernel] = {
     Type.Q4_0: packing.pack_q4_0,
     Type.Q4_1: packing.pack_q4_1,
+    Type.Q5_0: packing.pack_q5_0,
+    Type.Q5_1: packing.pack_q5_1,
     Type.Q8_0: packing.pack_q8_0,
+    Type.Q4_K: packing.pack_q4_k,
+    Type.Q5_K: packing.pack_q5_k,
+    Type.Q6_K: packing.pack_q6_k,
 }
 UNPACK: Mapping[Type, Kernel] = {
     Type.Q4_0: packing.unpack_q4_0,
     Type.Q4_1: packing.unpack_q4_1,
+    Type.Q5_0: packing.unpack_q5_0,
+    Type.Q5_1: packing.unpack_q5_1,
     Type.Q8_0: packing.unpack_q8_0,
+    Type.Q4_K: packing.unpack_q4_k,
+    Type.Q5_K: packing.unpack_q5_k,
+    Type.Q6_K: packing.unpack_q6_k,
 }
 
 
@@ -49,12 +59,14 @@ class Workspace:
 
 @attrs.frozen(eq=False)
 class Product:
-    """A MUL_MAT step that can do with packed weights or without."""
+    """A step of MUL_MAT or MUL_MAT_ID that can do with packed weights or without."""
 
     step: int
     weight: Weight
     packed: Kernel
     plain: Kernel
+    word: int = KERNEL // WORD
+    """of the step: where the address of the kernel stands"""
 
 
 @attrs.define(eq=False)
@@ -92,7 +104,7 @@ class CpuProgram:
         for product in self.products:
             weight = product.weight
             kernel = product.packed if weight.region in weight.allocation.packed else product.plain
-            self.steps[product.step, KERNEL // WORD] = kernel.address
+            self.steps[product.step, product.word] = kernel.address
         self.settled = self._versions()
 
     def _versions(self) -> tuple[int, ...]:
@@ -100,13 +112,19 @@ class CpuProgram:
 
 
 def _wanted(weight: Weight) -> bool:
-    """Whether a weight should be packed and is not; what another program keeps packed differently there goes first."""
+    """Whether a weight should be packed and is not; what another program keeps packed differently there goes first.
+
+    One that is denied will be read as it was sent, and so has to lie: what is packed there is denied as well.
+    """
     packed, region = weight.allocation.packed, weight.region
-    if packed.denied(region) or region in packed:
+    if region in packed:
         return False
+    denied = packed.denied(region)
     for other in packed.overlapping(region.offset, region.end):
         unpack(weight.allocation, other)
-    return True
+        if denied:
+            packed.deny(other)
+    return not denied
 
 
 def _pack(pool: Pool, weights: Sequence[Weight]) -> None:

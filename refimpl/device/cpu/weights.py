@@ -1,7 +1,8 @@
 """Which matrices of a graph may be packed, and what has to hold of memory before its program runs.
 
 A matrix may be packed if it is a leaf without gaps in a format with a packed layout, its rows are a multiple of 16, and
-the graph touches its bytes in no other way than as the weights of products. All else that a graph touches has to lie
+the graph touches its bytes in no other way than as the weights of products. So may the matrices of all experts, as one
+matrix of all their rows. All else that a graph touches has to lie
 as it was sent.
 """
 
@@ -21,7 +22,7 @@ from spec.names import Op, Type
 
 __all__ = ["PACKABLE", "Touched", "Weight", "packable"]
 
-PACKABLE = (Type.Q4_0, Type.Q4_1, Type.Q8_0)
+PACKABLE = (Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0, Type.Q4_K, Type.Q5_K, Type.Q6_K)
 
 Place = tuple[int, PackedRegion]
 """number of a buffer, and a region of it"""
@@ -64,8 +65,10 @@ def packable(
 ) -> tuple[Mapping[int, Weight], Sequence[Touched]]:
     """Weights by tensor index, and everything else that the nodes `running` touch, for each allocation."""
     sources = table.src[running]
-    products = table.op[running] == Op.MUL_MAT
-    candidates = [index for index in np.unique(sources[products, 0]).tolist() if _may_be_packed(table, index)]
+    products = np.isin(table.op[running], (Op.MUL_MAT, Op.MUL_MAT_ID))
+    single = set(sources[table.op[running] == Op.MUL_MAT, 0].tolist())
+    weights = np.unique(sources[products, 0]).tolist()
+    candidates = [index for index in weights if _may_be_packed(table, index, index not in single)]
     as_weights = np.zeros_like(sources, np.bool_)
     as_weights[:, 0] = products & np.isin(sources[:, 0], candidates)
     others = np.unique(np.concatenate((running, sources[(sources != ABSENT) & ~as_weights])))
@@ -100,19 +103,21 @@ def _alone(places: Sequence[Place]) -> set[Place]:
     return alone
 
 
-def _may_be_packed(table: TensorTable, index: int) -> bool:
+def _may_be_packed(table: TensorTable, index: int, several: bool) -> bool:
+    """`several`: its products take more than one matrix"""
     kind, ne = int(table.type[index]), table.ne[index].tolist()
     return (
         kind in PACKABLE
         and int(table.op[index]) == Op.NONE
         and ne[1] % GROUP == 0
-        and ne[2] == ne[3] == 1
+        and (several or ne[2] == 1)
+        and ne[3] == 1
         and is_contiguous(kind, ne, table.nb[index].tolist())
     )
 
 
 def _region(table: TensorTable, index: int) -> PackedRegion:
-    columns, rows = table.ne[index, :2].tolist()
+    columns, rows = int(table.ne[index, 0]), int(table.ne[index, 1] * table.ne[index, 2])
     layouts, kind = type_layouts(), int(table.type[index])
     size = columns // int(layouts.block[kind]) * int(layouts.bytes[kind]) * rows
     return PackedRegion(int(table.offset[index]), size, Type(kind), columns, rows)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from refimpl.errors import GraphError, UnsupportedError
 from refimpl.graph.checked import ABSENT, TensorTable
 from refimpl.graph.layout import type_layouts
+from refimpl.graph.operands import apart
 from refimpl.graph.params import as_floats
 from refimpl.graph.refusal import Bools, Judge, in_all
 from spec.names import Op, Type
@@ -88,6 +89,10 @@ class Tensors:
             good &= (self.ne[:, dim] == 1) | (self.nb[:, dim] == step)
             step = step * self.ne[:, dim]
         return good
+
+    def apart(self) -> Bools:
+        """(m,) whether no byte belongs to two elements"""
+        return apart(self.type, self.ne, self.nb)
 
     def same_shape(self, other: "Tensors", dims: slice = slice(0, 4)) -> Bools:
         """(m,) whether the extents agree in `dims`"""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from refimpl.errors import UnsupportedError
 from refimpl.graph.checked import TensorTable
 from refimpl.graph.refusal import Judge
-from refimpl.graph.rules import attention, copies, elementwise, rotation, rows
+from refimpl.graph.rules import attention, copies, elementwise, experts, joining, reductions, rotation, rows
 from refimpl.graph.rules.group import OpGroup
 from spec.names import Op
 
@@ -21,12 +21,35 @@ RULES: Mapping[Op, Callable[[OpGroup], None]] = MappingProxyType(
         Op.CONT: copies.copy,
         Op.CPY: copies.copy_into,
         Op.ADD: elementwise.binary,
+        Op.SUB: elementwise.binary,
         Op.MUL: elementwise.binary,
+        Op.DIV: elementwise.binary,
+        Op.SQR: elementwise.alike,
+        Op.SQRT: elementwise.alike,
+        Op.LOG: elementwise.alike,
+        Op.SIN: elementwise.alike,
+        Op.COS: elementwise.alike,
+        Op.CLAMP: elementwise.alike,
+        Op.FILL: elementwise.alike,
+        Op.UNARY: elementwise.unary,
         Op.SCALE: elementwise.scale,
+        Op.NORM: elementwise.norm,
+        Op.L2_NORM: elementwise.norm,
         Op.RMS_NORM: elementwise.rms_norm,
         Op.GLU: elementwise.glu,
         Op.GET_ROWS: rows.get_rows,
         Op.SET_ROWS: rows.set_rows,
+        Op.SUM: reductions.sum_all,
+        Op.SUM_ROWS: reductions.sum_rows,
+        Op.MEAN: reductions.sum_rows,
+        Op.ARGSORT: reductions.arg_sort,
+        Op.TOP_K: reductions.top_k,
+        Op.CONCAT: joining.concat,
+        Op.REPEAT: joining.repeat,
+        Op.PAD: joining.pad,
+        Op.ARANGE: joining.arange,
+        Op.ADD_ID: experts.add_id,
+        Op.MUL_MAT_ID: experts.matrix_product_by_id,
         Op.MUL_MAT: attention.matrix_product,
         Op.SOFT_MAX: attention.soft_max,
         Op.FLASH_ATTN_EXT: attention.flash_attention,

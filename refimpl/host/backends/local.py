@@ -5,6 +5,9 @@ waits for it is cancelled, the run's stop word is set and the thread is waited f
 anyone's back.
 """
 
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import trio
 
@@ -19,10 +22,6 @@ from spec.load import load
 
 __all__ = ["LocalBackend"]
 
-VERSION = "7.0.0"
-"""dialect whose op numbers the records use"""
-KEPT_PROGRAMS = 4
-
 
 class LocalBackend:
     """See refimpl.host.backends.protocol.Backend. The device is closed by whoever opened it."""
@@ -36,9 +35,14 @@ class LocalBackend:
         self.max_size = device.max_size
         self._device = device
         self._limits = limits
-        self._dialect = load().dialect(VERSION)
+        self._dialect = load().dialect(load().newest)
         self._holdings = Holdings([Seat(device)], limits)
-        self._programs: dict[Work, Program] = {}
+        self._programs: WeakKeyDictionary[Work, Program] = WeakKeyDictionary()
+        """as long as somebody may step them again"""
+
+    async def memory(self) -> tuple[int, int]:
+        memory = self._device.memory()
+        return memory.free, memory.total
 
     async def alloc_size(self, record: np.void) -> int:
         return span(int(record["type"]), record["ne"].tolist(), record["nb"].tolist())
@@ -58,13 +62,20 @@ class LocalBackend:
         """Nothing to do: local memory begins as zeros, and a block is cleared only when it is new."""
 
     async def free(self, block: Block) -> None:
-        self._programs = {
-            work: program for work, program in self._programs.items() if block.handle not in program.handles
-        }
+        for work in [work for work, program in self._programs.items() if block.handle in program.handles]:
+            del self._programs[work]
         self._holdings.free(block.handle)
 
     async def write(self, record: np.void, data: Data, offset: int = 0) -> None:
         self._fill(record, data, offset)
+
+    async def recall(self, record: np.void, digest: int) -> bool:
+        """There is no cache here: the file is as near."""
+        return False
+
+    async def write_kept(self, record: np.void, data: Data, progress: Callable[[int], None]) -> None:
+        self._fill(record, data, 0)
+        progress(len(memoryview(data).cast("B")))
 
     async def settle(self) -> None:
         """Nothing to wait for: writes are done when they return."""
@@ -86,8 +97,6 @@ class LocalBackend:
         if program is None:
             graph = build(work.nodes, work.records, self._holdings.ledger.table(), self._limits, self._dialect)
             program = self._device.compile(graph, self._holdings.memory_of(graph.handles))
-            if len(self._programs) >= KEPT_PROGRAMS:
-                self._programs.pop(next(iter(self._programs)))
             self._programs[work] = program
         return program
 

@@ -4,6 +4,7 @@ A backend is one device, local or of a node. Its buffers are named by handle and
 that the same records describe a tensor in both places. One task uses a backend at a time.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
@@ -60,6 +61,9 @@ class Backend(Protocol):
     max_size: int
     """largest block in bytes"""
 
+    async def memory(self) -> tuple[int, int]:
+        """Free and total bytes."""
+
     async def alloc_size(self, record: np.void) -> int:
         """Bytes that a tensor takes up here; at least its own byte size."""
 
@@ -74,6 +78,12 @@ class Backend(Protocol):
 
     async def write(self, record: np.void, data: Data, offset: int = 0) -> None:
         """Bytes of a weight, from byte `offset` of it on."""
+
+    async def recall(self, record: np.void, digest: int) -> bool:
+        """Fill a weight from a cache there, by the FNV-1a-64 of all of its bytes; whether that was possible."""
+
+    async def write_kept(self, record: np.void, data: Data, progress: Callable[[int], None]) -> None:
+        """All bytes of a weight, to be kept for `recall`; progress(n) is told the bytes written so far."""
 
     async def settle(self) -> None:
         """Wait until everything written has arrived and was accepted."""

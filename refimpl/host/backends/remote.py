@@ -1,8 +1,11 @@
 """A device of a node as a backend, over the public client.
 
-A step is one round trip: the inputs and the graph are sent without waiting, only the output is asked for. When the
-graph is the one this device ran last, GRAPH_RECOMPUTE goes instead of it. Buffers live as long as the connection.
+A step is one round trip: the inputs and the graph are sent without waiting, only the output is asked for. A graph that
+the node remembers is not sent again, GRAPH_RECOMPUTE goes instead of it: since 8.0.0 several
+of them, before only the one that ran last. Buffers live as long as the connection.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -32,8 +35,11 @@ class RemoteBackend:
         self._device = device.device
         self._buffers: dict[int, RemoteBuffer] = {}
         self._sizes: dict[bytes, int] = {}
-        self._last: Work | None = None
+        self._remembered = device.graphs
         self._output = memoryview(b"")
+
+    async def memory(self) -> tuple[int, int]:
+        return await self._device.memory()
 
     async def alloc_size(self, record: np.void) -> int:
         own = span(int(record["type"]), record["ne"].tolist(), record["nb"].tolist())
@@ -60,13 +66,20 @@ class RemoteBackend:
         await self._buffers[block.handle].clear(0)
 
     async def free(self, block: Block) -> None:
-        self._last = None
         await self._buffers.pop(block.handle).free()
 
     async def write(self, record: np.void, data: Data, offset: int = 0) -> None:
         if offset == 0 and _padded(record):
             await self._node.init_tensor(record)
         await self._node.set_tensor(record, data, offset)
+
+    async def recall(self, record: np.void, digest: int) -> bool:
+        if _padded(record):
+            await self._node.init_tensor(record)
+        return await self._node.set_tensor_hash(record, digest)
+
+    async def write_kept(self, record: np.void, data: Data, progress: Callable[[int], None]) -> None:
+        await self._node.set_tensor(record, data, cache=True, progress=progress)
 
     async def settle(self) -> None:
         """Ask something that has an answer: it comes after everything that was sent."""
@@ -77,11 +90,11 @@ class RemoteBackend:
 
     async def step(self, work: Work, inputs: Data) -> memoryview:
         await self._node.set_tensor(work.inputs, inputs)
-        if work is self._last:
-            await self._device.recompute()
+        uid, known = self._remembered.uid_of(work, self._node.buffers_freed)
+        if known:
+            await self._device.recompute(uid)
         else:
-            await self._device.compute(work.nodes, work.records)
-            self._last = work
+            await self._device.compute(work.nodes, work.records, uid)
         if len(self._output) != work.output_size:
             self._output = memoryview(bytearray(work.output_size))
         await self._node.get_tensor_into(work.output, self._output)

@@ -1,13 +1,13 @@
 """The command line of the main host: llama.cpp's flags, spelled as there, to Options.
 
 One table, FLAGS. As in llama.cpp a flag and its value are two words, whatever the value looks like (`-p "-x"`,
-`-n -1`), there are no abbreviations, and the last of a repeated flag counts. argparse converts the values and writes
-the help; it sees each flag as one `--long=value` word, so it cannot take a value for a flag or `-bogus` for `-b ogus`.
+`-n -1`), there are no abbreviations, and the last of a repeated flag counts (but -ot, whose values add up). argparse
+converts the values and writes the help; it sees each flag as one `--long=value` word, so it cannot take a value for a
+flag or `-bogus` for `-b ogus`.
 """
 
 import argparse
 import difflib
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -15,15 +15,31 @@ import attrs
 
 from refimpl.errors import UsageError
 from refimpl.host.command.escapes import unescape
-from refimpl.host.command.options import ALL_LAYERS, FlashAttention, Options
+from refimpl.host.command.options import Options
+from refimpl.host.command.values import (
+    CACHE_TYPES,
+    at_least,
+    cache_type,
+    devices,
+    endpoints,
+    flash,
+    layers,
+    load_mode,
+    number,
+    overrides,
+    patience,
+    penalty,
+    prompt_file,
+    proportions,
+    version,
+    whole,
+)
+from refimpl.model.gguf.storage import LoadMode
 from refimpl.model.sampler import SamplerParams
-from refimpl.service.client import parse_endpoint
 
 __all__ = ["FLAGS", "Flag", "parse"]
 
 PROGRAM = "refimpl-cli"
-NO_DEVICES = "none"
-EVERY_LAYER = ("auto", "all")
 
 
 @attrs.frozen
@@ -35,8 +51,10 @@ class Flag:
     dest: str
     convert: Callable[[str], Any]
     help: str
-    switch: bool = True
+    switch: Any = True
     """what a switch sets"""
+    repeats: bool = False
+    """the values of a repeated flag are joined by commas, instead of the last one counting"""
 
     @property
     def long(self) -> str:
@@ -44,178 +62,132 @@ class Flag:
         return "--" + self.names[-1].lstrip("-")
 
 
-def _at_least(least: int, what: str) -> Callable[[str], int]:
-    def convert(text: str) -> int:
-        number = _whole(text)
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{number} is below {least} ({what})")
-        return number
-
-    return convert
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if math.isnan(number):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number")
-    return number
-
-
-def _penalty(text: str) -> float:
-    number = _number(text)
-    if not 0 < number < math.inf or math.isinf(1 / number):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a finite number above 0")
-    return number
-
-
-def _layers(text: str) -> int | None:
-    if text in EVERY_LAYER:
-        return ALL_LAYERS
-    try:
-        number = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither a number of layers nor 'auto' or 'all'") from None
-    return number if number >= 0 else ALL_LAYERS
-
-
-def _split(text: str) -> tuple[float, ...]:
-    parts = tuple(map(_number, text.replace("/", ",").split(",")))
-    if any(not 0 <= part < math.inf for part in parts):
-        raise argparse.ArgumentTypeError(f"'{text}' holds a negative or endless proportion")
-    return parts
-
-
-def _flash(text: str) -> FlashAttention:
-    spellings = {
-        FlashAttention.ON: ("on", "1", "enabled", "true"),
-        FlashAttention.OFF: ("off", "0", "disabled", "false"),
-        FlashAttention.AUTO: ("auto", "-1"),
-    }
-    for choice, words in spellings.items():
-        if text in words:
-            return choice
-    raise argparse.ArgumentTypeError(f"'{text}' is none of on, off, auto")
-
-
-def _endpoint(text: str) -> str:
-    try:
-        parse_endpoint(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
-def _endpoints(text: str) -> tuple[str, ...]:
-    return tuple(_endpoint(part.strip()) for part in text.split(","))
-
-
-def _devices(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if names == (NO_DEVICES,):
-        return ()
-    if NO_DEVICES in names or len(set(names)) != len(names):
-        raise argparse.ArgumentTypeError(f"'{text}' names a device twice, or 'none' among others")
-    return names
-
-
-def _prompt_file(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"failed to open file '{path}': {error.strerror}") from None
-    return data.decode("utf-8", "surrogateescape").removesuffix("\n")
-
-
 FLAGS: tuple[Flag, ...] = (
     Flag(("-m", "--model"), "FNAME", "model", str, "model path to load"),
+    Flag(
+        ("-lm", "--load-mode"),
+        "MODE",
+        "load_mode",
+        load_mode,
+        "model loading mode: auto, none, mmap, mlock, mmap+mlock, dio (default: auto, which is mmap)",
+    ),
+    Flag(("--no-mmap",), "", "load_mode", bool, "the same as -lm none", switch=LoadMode.NONE),
     Flag(("-p", "--prompt"), "PROMPT", "prompt", str, "prompt to start generation with"),
-    Flag(("-f", "--file"), "FNAME", "prompt", _prompt_file, "a file containing the prompt"),
+    Flag(("-f", "--file"), "FNAME", "prompt", prompt_file, "a file containing the prompt"),
     Flag(
         ("-n", "--predict", "--n-predict"),
         "N",
         "predict",
-        _at_least(-2, "-1 is no limit, -2 until full"),
+        at_least(-2, "-1 is no limit, -2 until full"),
         "number of tokens to predict (default: -1, -1 = infinity, -2 = until context filled)",
     ),
     Flag(
         ("-c", "--ctx-size"),
         "N",
         "ctx_size",
-        _at_least(0, "0 takes the model's own"),
+        at_least(0, "0 takes the model's own"),
         "size of the prompt context (default: 0, 0 = loaded from model)",
     ),
     Flag(
         ("-b", "--batch-size"),
         "N",
         "batch",
-        _at_least(1, "a batch holds tokens"),
+        at_least(1, "a batch holds tokens"),
         "logical maximum batch size (default: 2048)",
     ),
     Flag(
         ("-ub", "--ubatch-size"),
         "N",
         "ubatch",
-        _at_least(0, "0 takes the batch size"),
+        at_least(0, "0 takes the batch size"),
         "physical maximum batch size (default: 512)",
     ),
-    Flag(("-t", "--threads"), "N", "threads", _whole, "number of local CPU threads to use (default: one per core)"),
+    Flag(("-t", "--threads"), "N", "threads", whole, "number of local CPU threads to use (default: one per core)"),
     Flag(
         ("-ngl", "--gpu-layers", "--n-gpu-layers"),
         "N",
         "gpu_layers",
-        _layers,
-        "layers to run on the devices: the last N and the output, 'auto' or 'all' (default: all, if there are devices)",
+        layers,
+        "layers to run on the devices: the last N and the output, 'all', or 'auto': as many as fit (default: auto)",
     ),
     Flag(
         ("-ts", "--tensor-split"),
         "N0,N1,...",
         "tensor_split",
-        _split,
+        proportions,
         "proportions of those layers for each device, e.g. 3,1 (default: by free memory)",
     ),
-    Flag(("--rpc",), "SERVERS", "rpc", _endpoints, "comma-separated list of nodes (host:port)"),
+    Flag(
+        ("-ot", "--override-tensor"),
+        "PATTERN=DEVICE,...",
+        "overrides",
+        overrides,
+        "put the weights whose name a regular expression finds on that device (RPC0, CPU); what reads them runs there",
+        repeats=True,
+    ),
+    Flag(("--rpc",), "SERVERS", "rpc", endpoints, "comma-separated list of nodes (host:port)"),
+    Flag(
+        ("--proto",),
+        "VERSION",
+        "proto",
+        version,
+        "protocol version to speak with all nodes (default: each node's, the newest that is known here)",
+    ),
+    Flag(
+        ("--rpc-timeout",),
+        "S[,S]",
+        "patience",
+        patience,
+        "seconds that a node may be silent: for a reply, and while it may be computing (default: 10,600)",
+    ),
     Flag(
         ("-dev", "--device"),
         "DEV1,DEV2,...",
         "devices",
-        _devices,
+        devices,
         "devices to use, in this order (none = local CPU only; --list-devices shows them)",
     ),
-    Flag(("--temp", "--temperature"), "N", "temp", _number, "temperature (default: 0.80, 0 = likeliest token)"),
-    Flag(("--top-k",), "N", "top_k", _whole, "top-k sampling (default: 40, 0 = disabled)"),
-    Flag(("--top-p",), "N", "top_p", _number, "top-p sampling (default: 0.95, 1.0 = disabled)"),
-    Flag(("--min-p",), "N", "min_p", _number, "min-p sampling (default: 0.05, 0.0 = disabled)"),
+    Flag(("--temp", "--temperature"), "N", "temp", number, "temperature (default: 0.80, 0 = likeliest token)"),
+    Flag(("--top-k",), "N", "top_k", whole, "top-k sampling (default: 40, 0 = disabled)"),
+    Flag(("--top-p",), "N", "top_p", number, "top-p sampling (default: 0.95, 1.0 = disabled)"),
+    Flag(("--min-p",), "N", "min_p", number, "min-p sampling (default: 0.05, 0.0 = disabled)"),
     Flag(
         ("--repeat-penalty",),
         "N",
         "repeat_penalty",
-        _penalty,
+        penalty,
         "penalize repeat sequence of tokens (default: 1.00, 1.0 = disabled)",
     ),
     Flag(
         ("--repeat-last-n",),
         "N",
         "repeat_last_n",
-        _at_least(0, "0 disables it"),
+        at_least(0, "0 disables it"),
         "last n tokens to consider for penalize (default: 64, 0 = disabled)",
     ),
-    Flag(("-s", "--seed"), "SEED", "seed", _whole, "RNG seed (default: -1, use random seed for -1)"),
-    Flag(("-fa", "--flash-attn"), "on|off|auto", "flash", _flash, "flash attention (default: auto, which is on)"),
+    Flag(("-s", "--seed"), "SEED", "seed", whole, "RNG seed (default: -1, use random seed for -1)"),
+    Flag(
+        ("-ctk", "--cache-type-k"),
+        "TYPE",
+        "cache_type_k",
+        cache_type,
+        f"KV cache data type for K: {', '.join(CACHE_TYPES)} (default: f16)",
+    ),
+    Flag(
+        ("-ctv", "--cache-type-v"),
+        "TYPE",
+        "cache_type_v",
+        cache_type,
+        "KV cache data type for V, of the same; a quantised one needs flash attention (default: f16)",
+    ),
+    Flag(("-fa", "--flash-attn"), "on|off|auto", "flash", flash, "flash attention (default: auto, which is on)"),
     Flag(("--ignore-eos",), "", "ignore_eos", bool, "ignore end of stream tokens and continue generating"),
     Flag(("-e", "--escape"), "", "escape", bool, "read backslash escapes of the prompt, such as \\n (default)"),
     Flag(("--no-escape",), "", "escape", bool, "take the prompt's backslashes as they are", switch=False),
     Flag(("--list-devices",), "", "list_devices", bool, "print list of available devices and exit"),
+    Flag(
+        ("--dry-run",), "", "dry_run", bool, "print what would go where, and how much memory it needs there, and exit"
+    ),
     Flag(("-v", "--log-verbose", "--verbose"), "", "verbose", bool, "say more on stderr: placement, buffers, graphs"),
     Flag(("-no-cnv", "--no-conversation"), "", "no_conversation", bool, "accepted: there is no chat mode"),
 )
@@ -244,6 +216,7 @@ def parse(argv: Sequence[str]) -> Options:
 def _joined(argv: Sequence[str]) -> list[str]:
     """Each flag with its value as one `--long=value` word; unknown words are refused here, with the nearest flag."""
     words: list[str] = []
+    repeated: dict[Flag, list[str]] = {}
     rest = iter(argv)
     for word in rest:
         if word in _HELP:
@@ -258,8 +231,11 @@ def _joined(argv: Sequence[str]) -> list[str]:
         value = next(rest, None)
         if value is None:
             raise UsageError(f"{word} needs a value: {word} {flag.value}")
-        words.append(f"{flag.long}={value}")
-    return words
+        if flag.repeats:
+            repeated.setdefault(flag, []).append(value)
+        else:
+            words.append(f"{flag.long}={value}")
+    return words + [f"{flag.long}={','.join(values)}" for flag, values in repeated.items()]
 
 
 def _unknown(word: str) -> str:

@@ -6,12 +6,13 @@ Byte j of the 16 holds element j in its low nibble and element j + 16 in its hig
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.kernels.blocks.raw import Raw, Reals, halves, nibbles
+from refimpl.kernels.blocks.raw import Raw, Reals, halves, nibbles, pack_half, pack_nibbles, quants_of_largest
 
-__all__ = ["BLOCK", "BYTES", "dequantise", "unpack"]
+__all__ = ["BLOCK", "BYTES", "dequantise", "quantise", "unpack"]
 
 BLOCK = 32
 BYTES = 18
+_LEVELS = 16  # of a quant
 _ZERO = 8  # the quant that stands for 0
 
 
@@ -24,3 +25,9 @@ def dequantise(raw: Raw) -> Reals:
     """raw (n, 18) -> (n, 32)."""
     d, q = unpack(raw)
     return d * q.astype(np.float32)
+
+
+def quantise(values: Reals) -> Raw:
+    """values (n, 32) -> (n, 18)."""
+    d, q = quants_of_largest(values, _LEVELS)
+    return np.concatenate([pack_half(d), pack_nibbles(q)], axis=1)

@@ -6,12 +6,13 @@ Byte j of the 16 holds element j in its low nibble and element j + 16 in its hig
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.kernels.blocks.raw import Raw, Reals, halves, nibbles
+from refimpl.kernels.blocks.raw import Raw, Reals, halves, nibbles, pack_half, pack_nibbles, quants_of_range
 
-__all__ = ["BLOCK", "BYTES", "dequantise", "unpack"]
+__all__ = ["BLOCK", "BYTES", "dequantise", "quantise", "unpack"]
 
 BLOCK = 32
 BYTES = 20
+_LEVELS = 16  # of a quant
 
 
 def unpack(raw: Raw) -> tuple[Reals, Reals, NDArray[np.int32]]:
@@ -23,3 +24,9 @@ def dequantise(raw: Raw) -> Reals:
     """raw (n, 20) -> (n, 32)."""
     d, m, q = unpack(raw)
     return d * q.astype(np.float32) + m
+
+
+def quantise(values: Reals) -> Raw:
+    """values (n, 32) -> (n, 20)."""
+    d, m, q = quants_of_range(values, _LEVELS)
+    return np.concatenate([pack_half(d), pack_half(m), pack_nibbles(q)], axis=1)

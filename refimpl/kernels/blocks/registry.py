@@ -7,7 +7,8 @@ from typing import Any
 import attrs
 from numpy.typing import NDArray
 
-from refimpl.kernels.blocks import f16, f32, integers, q4_0, q4_1, q8_0, q8_1
+from refimpl.kernels.blocks import bf16, f16, f32, integers, q4_0, q4_1, q5_0, q5_1, q8_0, q8_1
+from refimpl.kernels.blocks.k_quants import q4_k, q5_k, q6_k, q8_k
 from refimpl.kernels.blocks.raw import Raw, Reals
 from spec.names import Type
 
@@ -35,8 +36,15 @@ FORMATS: Mapping[Type, Format] = MappingProxyType(
         for entry in (
             Format(Type.F32, f32.BLOCK, f32.BYTES, f32.dequantise, f32.quantise),
             Format(Type.F16, f16.BLOCK, f16.BYTES, f16.dequantise, f16.quantise),
-            Format(Type.Q4_0, q4_0.BLOCK, q4_0.BYTES, q4_0.dequantise),
-            Format(Type.Q4_1, q4_1.BLOCK, q4_1.BYTES, q4_1.dequantise),
+            Format(Type.Q4_0, q4_0.BLOCK, q4_0.BYTES, q4_0.dequantise, q4_0.quantise),
+            Format(Type.Q4_1, q4_1.BLOCK, q4_1.BYTES, q4_1.dequantise, q4_1.quantise),
+            Format(Type.BF16, bf16.BLOCK, bf16.BYTES, bf16.dequantise, bf16.quantise),
+            Format(Type.Q5_0, q5_0.BLOCK, q5_0.BYTES, q5_0.dequantise, q5_0.quantise),
+            Format(Type.Q5_1, q5_1.BLOCK, q5_1.BYTES, q5_1.dequantise, q5_1.quantise),
+            Format(Type.Q4_K, q4_k.BLOCK, q4_k.BYTES, q4_k.dequantise),
+            Format(Type.Q5_K, q5_k.BLOCK, q5_k.BYTES, q5_k.dequantise),
+            Format(Type.Q6_K, q6_k.BLOCK, q6_k.BYTES, q6_k.dequantise),
+            Format(Type.Q8_K, q8_k.BLOCK, q8_k.BYTES, q8_k.dequantise, q8_k.quantise),
             Format(Type.Q8_0, q8_0.BLOCK, q8_0.BYTES, q8_0.dequantise, q8_0.quantise),
             Format(Type.Q8_1, q8_1.BLOCK, q8_1.BYTES, q8_1.dequantise, q8_1.quantise),
             Format(Type.I32, integers.BLOCK, integers.I32_BYTES, integers.read_i32),

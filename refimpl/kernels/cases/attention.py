@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import attrs
 import numpy as np
 
-from refimpl.kernels.cases.build import Layout, dim, empty, full, normal, permuted, store
+from refimpl.kernels.cases.build import Layout, dim, empty, full, normal, off_ties, permuted, store
 from refimpl.kernels.cases.normalising import masked
 from refimpl.kernels.operand import Case, Operand
 from spec.names import Op, Prec, Type
@@ -16,6 +16,8 @@ from spec.names import Op, Prec, Type
 __all__ = ["attention"]
 
 F32, F16 = Type.F32, Type.F16
+BLOCKS = (Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0)
+CACHED = (F32, F16, Type.BF16, *BLOCKS)
 
 
 @attrs.frozen(kw_only=True)
@@ -38,8 +40,9 @@ class _Sizes:
 
 
 def _queries(rng: np.random.Generator, s: _Sizes) -> Operand:
-    """(d, tokens, heads, batch), permuted from (d, heads, tokens, batch) as a graph has it."""
-    return permuted(normal(rng, F32, dim(s.d, s.heads, s.tokens, s.batch)), (0, 2, 1, 3))
+    """(d, tokens, heads, batch), permuted from (d, heads, tokens, batch) as a graph has it; off ties."""
+    ne = dim(s.d, s.heads, s.tokens, s.batch)
+    return permuted(store(empty(F32, ne), off_ties(rng.standard_normal(ne[::-1]))), (0, 2, 1, 3))
 
 
 def _cached(rng: np.random.Generator, type_: Type, s: _Sizes, width: int) -> Operand:
@@ -68,6 +71,41 @@ def attention(rng: np.random.Generator) -> Iterator[Case]:
         yield from _masks(rng, type_)
         yield from _layouts(rng, type_)
         yield from _many(rng, type_)
+    for type_ in (Type.BF16, *BLOCKS):
+        yield from _quantised(rng, type_)
+    for key in CACHED:
+        for value in CACHED:
+            if key != value:
+                yield _mixed(rng, key, value)
+
+
+def _quantised(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
+    """Keys and values of a type in which both are always met one by one, in rows of whole blocks."""
+    for tokens, keys in ((1, 1), (1, 33), (1, 600), (3, 64), (8, 130), (65, 40)):
+        s = _Sizes(tokens=tokens, keys=keys, cells=keys + 8)
+        yield _attend(f"{type_.name} masked", s, (*_sources(rng, type_, s), _mask(rng, s)))
+    for d, dv in ((32, 32), (96, 64), (128, 128), (64, 160), (1056, 32), (32, 1056)):
+        s = _Sizes(d=d, dv=dv, tokens=2, keys=9, cells=12)
+        yield _attend(type_.name, s, (*_sources(rng, type_, s), _mask(rng, s)))
+    for heads, key_heads, batch in ((4, 4, 1), (8, 1, 2), (40, 2, 1)):
+        s = _Sizes(heads=heads, key_heads=key_heads, tokens=2, keys=33, batch=batch)
+        yield _attend(type_.name, s, (*_sources(rng, type_, s), _mask(rng, s)))
+    s = _Sizes(tokens=3, keys=70)
+    values = rng.standard_normal((1, 1, 3, 70))
+    values[0, 0, 0], values[0, 0, 1, 5:] = -np.inf, -np.inf
+    mask = store(empty(F16, dim(70, 3)), values)
+    yield _attend(f"{type_.name} hidden keys", s, (*_sources(rng, type_, s), mask))
+    srcs = (*_sources(rng, type_, s), _mask(rng, s), normal(rng, F32, dim(9)))
+    yield _attend(f"{type_.name} ALiBi, soft cap, sinks", s, srcs, max_bias=8, softcap=3)
+    gaps = Layout(slack=2, lead=1)
+    loose = normal(rng, type_, dim(64, 70, 3), gaps), normal(rng, type_, dim(64, 70, 3), gaps)
+    yield _attend(f"{type_.name} rows with gaps", s, (_queries(rng, s), *loose, _mask(rng, s)))
+
+
+def _mixed(rng: np.random.Generator, key: Type, value: Type) -> Case:
+    s = _Sizes(tokens=2, keys=70, d=64, dv=96)
+    srcs = _queries(rng, s), _cached(rng, key, s, s.d), _cached(rng, value, s, s.dv), _mask(rng, s)
+    return _attend(f"{key.name} keys, {value.name} values", s, srcs)
 
 
 def _sources(rng: np.random.Generator, type_: Type, s: _Sizes) -> tuple[Operand, Operand, Operand]:

@@ -17,6 +17,7 @@ from spec.names import Op, Type
 
 __all__ = [
     "AS_IS",
+    "SCALES",
     "Extents",
     "Layout",
     "case",
@@ -35,6 +36,19 @@ Extents = tuple[int, int, int, int]
 JUNK = 0xFF
 TIE_MARGIN = 1e-3  # in steps of a Q8 quant
 QUANTS = 127
+SCALES: Mapping[Type, tuple[int, ...]] = {
+    Type.Q4_0: (0,),
+    Type.Q4_1: (0, 2),
+    Type.Q5_0: (0,),
+    Type.Q5_1: (0, 2),
+    Type.Q8_0: (0,),
+    Type.Q4_K: (0, 2),
+    Type.Q5_K: (0, 2),
+    Type.Q6_K: (208,),
+}
+"""where a block keeps its F16 scales and minima"""
+SCALE_SIZES: Mapping[int, tuple[float, float]] = {32: (0.003, 0.03), 256: (0.0001, 0.001)}
+"""their sizes by the elements of a block; in the large ones they scale groups' own scales"""
 
 
 @attrs.frozen
@@ -89,11 +103,10 @@ def _random_blocks(rng: np.random.Generator, operand: Operand) -> Operand:
     """Random quants of a block format under small random scales (and minima) of either sign."""
     index = byte_index(operand)
     packed = rng.integers(0, 256, index.shape, dtype=np.uint8)
-    halves = 2 if operand.type == Type.Q4_1 else 1
-    scales = rng.uniform(0.003, 0.03, (*index.shape[:-1], halves)) * rng.choice(
-        [-1.0, 1.0], (*index.shape[:-1], halves)
-    )
-    packed[..., : 2 * halves] = np.ascontiguousarray(scales.astype("<f2")).view(np.uint8)
+    for at in SCALES[operand.type]:
+        sign = rng.choice([-1.0, 1.0], (*index.shape[:-1], 1))
+        scales = rng.uniform(*SCALE_SIZES[FORMATS[operand.type].block], sign.shape) * sign
+        packed[..., at : at + 2] = np.ascontiguousarray(scales.astype("<f2")).view(np.uint8)
     operand.data[index] = packed
     return operand
 
@@ -119,14 +132,15 @@ def permuted(operand: Operand, axes: tuple[int, int, int, int]) -> Operand:
     return attrs.evolve(operand, ne=(ne[0], ne[1], ne[2], ne[3]), nb=(nb[0], nb[1], nb[2], nb[3]))
 
 
-def off_ties(values: Values) -> Values:
+def off_ties(values: Values, block: int = 32) -> Values:
     """`values` [..., k] with each Q8 quant's real value kept away from a half, so that its rounding is beyond dispute.
 
-    Rows that are not whole blocks are never quantised and stay as they are.
+    `block` values share a scale: 32, or 256 for Q8_K. Rows that are not whole blocks are never quantised and stay as
+    they are.
     """
-    if values.shape[-1] % 32 or values.size == 0:
+    if values.shape[-1] % block or values.size == 0:
         return values
-    blocks = values.astype(np.float32).astype(np.float64).reshape(-1, 32)
+    blocks = values.astype(np.float32).astype(np.float64).reshape(-1, block)
     amax = np.abs(blocks).max(axis=1, keepdims=True)
     steps = np.divide(blocks * QUANTS, amax, out=np.zeros_like(blocks), where=amax > 0)
     gap = steps - np.floor(steps) - 0.5

@@ -13,8 +13,14 @@ from refimpl.kernels.cases.copying import copying
 from refimpl.kernels.cases.elementwise import elementwise
 from refimpl.kernels.cases.matrices import matrices
 from refimpl.kernels.cases.normalising import normalising
+from refimpl.kernels.cases.pointwise.functions import functions
+from refimpl.kernels.cases.pointwise.gates import gates
+from refimpl.kernels.cases.pointwise.mixed import mixed
 from refimpl.kernels.cases.positions import positions
 from refimpl.kernels.cases.rows import row_faults, rows
+from refimpl.kernels.cases.rowwise.experts import expert_faults, experts
+from refimpl.kernels.cases.rowwise.joining import joining
+from refimpl.kernels.cases.rowwise.reductions import reductions
 from refimpl.kernels.operand import Case
 
 __all__ = ["FAMILIES", "every_case", "every_fault"]
@@ -27,6 +33,12 @@ FAMILIES: tuple[Callable[[np.random.Generator], Iterator[Case]], ...] = (
     positions,
     attention,
     copying,
+    functions,
+    gates,
+    mixed,
+    reductions,
+    joining,
+    experts,
 )
 
 
@@ -38,7 +50,8 @@ def every_case(seed: int) -> Iterator[Case]:
 
 def every_fault(seed: int) -> Iterator[Case]:
     """Cases that a backend must refuse while running."""
-    return row_faults(_generator(seed, row_faults.__name__))
+    for family in (row_faults, expert_faults):
+        yield from family(_generator(seed, family.__name__))
 
 
 def _generator(seed: int, family: str) -> np.random.Generator:

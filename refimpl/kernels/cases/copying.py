@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import attrs
 import numpy as np
 
+from refimpl.kernels.blocks.registry import FORMATS
 from refimpl.kernels.cases.build import Layout, case, dim, empty, normal, permuted, store, whole
 from refimpl.kernels.operand import Case, Operand
 from spec.names import Op, Type
@@ -29,6 +30,7 @@ def copying(rng: np.random.Generator) -> Iterator[Case]:
     yield from _conversions(rng)
     yield from _views(rng)
     yield from _blocks(rng)
+    yield from _into_caches(rng)
 
 
 def _conversions(rng: np.random.Generator) -> Iterator[Case]:
@@ -41,6 +43,13 @@ def _conversions(rng: np.random.Generator) -> Iterator[Case]:
             yield _cpy(f"{names} edges of F16", edges, empty(target, dim(len(EDGES))))
             yield _cpy(f"{names} empty", normal(rng, source, dim(5, 0, 3)), empty(target, dim(5, 0, 3)))
             yield case(Op.DUP, f"dup {names}", (normal(rng, source, dim(19, 3)),), empty(target, dim(19, 3)))
+    for ne in (dim(1), dim(33, 2, 3, 2), dim(5, 0, 3)):
+        yield _cpy(f"BF16 to F32 packed {ne}", normal(rng, Type.BF16, ne), empty(Type.F32, ne))
+        yield _cpy(f"BF16 to BF16 packed {ne}", normal(rng, Type.BF16, ne), empty(Type.BF16, ne))
+    every = store(empty(Type.BF16, dim(len(EDGES))), np.array(EDGES))
+    yield case(Op.DUP, "dup BF16 to F32", (every,), empty(Type.F32, dim(len(EDGES))))
+    turned = permuted(normal(rng, Type.BF16, dim(19, 3)), (1, 0, 2, 3))
+    yield case(Op.CONT, "BF16 transposed", (turned,), empty(Type.BF16, dim(3, 19)))
     ids = whole(rng, Type.I32, dim(9, 4), 1 << 30)
     yield case(Op.CONT, "I32 transposed", (permuted(ids, (1, 0, 2, 3)),), empty(Type.I32, dim(4, 9)))
 
@@ -80,8 +89,28 @@ def _within_one_array(rng: np.random.Generator, type_: Type) -> Iterator[Case]:
 
 
 def _blocks(rng: np.random.Generator) -> Iterator[Case]:
-    for type_ in (Type.Q4_0, Type.Q4_1, Type.Q8_0):
-        ne = dim(96, 5, 2)
+    for type_ in (*(Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0), *(Type.Q4_K, Type.Q5_K, Type.Q6_K)):
+        ne = dim(3 * FORMATS[type_].block, 5, 2)
         yield _cpy(f"{type_.name} to F32", normal(rng, type_, ne), empty(Type.F32, ne))
         yield _cpy(f"{type_.name} as it is", normal(rng, type_, ne), empty(type_, ne))
         yield case(Op.DUP, f"{type_.name} rows with gaps", (normal(rng, type_, ne, Layout(slack=1)),), empty(type_, ne))
+
+
+def _into_caches(rng: np.random.Generator) -> Iterator[Case]:
+    """From plain types to BF16 and to blocks, whose rows are packed."""
+    for source in (Type.F32, Type.F16):
+        for target in (Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0):
+            name, ne = f"{source.name} to {target.name}", dim(96, 5, 2)
+            yield _cpy(name, normal(rng, source, ne), empty(target, ne))
+            gaps = normal(rng, source, ne, Layout(slack=3, lead=1))
+            yield _cpy(f"{name} rows with gaps", gaps, empty(target, ne, Layout(slack=1, lead=2)))
+            turned = permuted(normal(rng, source, dim(32, 3, 4)), (0, 2, 1, 3))
+            yield case(Op.DUP, f"{name} heads after tokens", (turned,), empty(target, dim(32, 4, 3)))
+    for source, target in ((Type.F32, Type.BF16), (Type.F16, Type.BF16), (Type.BF16, Type.F16)):
+        name = f"{source.name} to {target.name}"
+        for ne in (dim(1), dim(33, 2, 3, 2)):
+            yield _cpy(f"{name} packed {ne}", normal(rng, source, ne), empty(target, ne))
+        edges = store(empty(source, dim(len(EDGES))), np.array(EDGES))
+        yield _cpy(f"{name} edges of F16", edges, empty(target, dim(len(EDGES))))
+        turned = permuted(normal(rng, source, dim(19, 35)), (1, 0, 2, 3))
+        yield case(Op.CONT, f"{name} transposed", (turned,), empty(target, dim(35, 19)))

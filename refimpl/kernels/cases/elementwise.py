@@ -1,4 +1,4 @@
-"""Cases of ADD, MUL, SCALE and GLU: broadcasts, views, results that lie on a source."""
+"""Cases of ADD, SUB, MUL, DIV and SCALE in F32: broadcasts, views, results that lie on a source."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from refimpl.kernels.cases.build import Layout, case, dim, empty, full, normal, permuted
 from refimpl.kernels.operand import Case
-from spec.names import Glu, Op, Type
+from spec.names import Op, Type
 
 __all__ = ["elementwise"]
 
@@ -16,11 +16,10 @@ F32 = Type.F32
 
 def elementwise(rng: np.random.Generator) -> Iterator[Case]:
     """All of them."""
-    for op in (Op.ADD, Op.MUL):
+    for op in (Op.ADD, Op.SUB, Op.MUL, Op.DIV):
         yield from _broadcasts(rng, op)
         yield from _layouts(rng, op)
     yield from _scales(rng)
-    yield from _gates(rng)
 
 
 def _broadcasts(rng: np.random.Generator, op: Op) -> Iterator[Case]:
@@ -78,22 +77,3 @@ def _scales(rng: np.random.Generator) -> Iterator[Case]:
     gaps = normal(rng, F32, dim(10, 6, 2), Layout(slack=3, lead=2))
     yield full(Op.SCALE, "rows with gaps", (gaps,), empty(F32, dim(10, 6, 2), Layout(slack=1)), {0: 2.5})
     yield full(Op.SCALE, "empty", (normal(rng, F32, dim(0, 6)),), empty(F32, dim(0, 6)), {0: 2.5})
-
-
-def _gates(rng: np.random.Generator) -> Iterator[Case]:
-    for ne in (dim(1), dim(7, 3), dim(64, 5, 2), dim(1536), dim(1536, 2), dim(96, 33), dim(17, 2, 3, 2), dim(16, 0)):
-        srcs = normal(rng, F32, ne), normal(rng, F32, ne)
-        yield full(Op.GLU, f"two sources {ne}", srcs, empty(F32, ne), {0: Glu.SWIGLU})
-        for swapped in (0, 1):
-            fused = normal(rng, F32, dim(2 * ne[0], *ne[1:]))
-            label = f"halves of {fused.ne}{', swapped' if swapped else ''}"
-            yield full(Op.GLU, label, (fused,), empty(F32, ne), {0: Glu.SWIGLU, 1: swapped})
-    gaps = normal(rng, F32, dim(20, 6), Layout(slack=4)), normal(rng, F32, dim(20, 6), Layout(slack=7, lead=1))
-    yield full(Op.GLU, "rows with gaps", gaps, empty(F32, dim(20, 6)), {0: Glu.SWIGLU})
-    fused = normal(rng, F32, dim(40, 6), Layout(slack=4, lead=1))
-    yield full(Op.GLU, "halves of rows with gaps", (fused, None), empty(F32, dim(20, 6)), {0: Glu.SWIGLU})
-    wide = normal(rng, F32, dim(64, 3))
-    wide.data.view("<f4")[:] *= 60
-    yield full(
-        Op.GLU, "gates far from zero", (wide, normal(rng, F32, dim(64, 3))), empty(F32, dim(64, 3)), {0: Glu.SWIGLU}
-    )

@@ -5,10 +5,12 @@ They are called by address, as any C function; compiled code that a cache folder
 
 from numba import types
 
-__all__ = ["cosf", "expf", "logf", "powf", "sinf"]
+__all__ = ["cosf", "erff", "expf", "expm1f", "logf", "powf", "sinf", "tanhf"]
 
 ONE = types.float32(types.float32)
 
 expf, logf = types.ExternalFunction("expf", ONE), types.ExternalFunction("logf", ONE)
+expm1f, tanhf = types.ExternalFunction("expm1f", ONE), types.ExternalFunction("tanhf", ONE)
+erff = types.ExternalFunction("erff", ONE)
 cosf, sinf = types.ExternalFunction("cosf", ONE), types.ExternalFunction("sinf", ONE)
 powf = types.ExternalFunction("powf", types.float32(types.float32, types.float32))

@@ -5,14 +5,19 @@ runs are disjoint or the same; a block format takes n in whole blocks. Bytes tha
 F32 goes to F16 by rounding to the nearest, ties to even.
 """
 
+from refimpl.kernels.cpu.bf16 import bf16_at, load_bf16x16
 from refimpl.kernels.cpu.blocks import (
     BLOCK,
     BLOCK_F32,
     Q4_0_BYTES,
     Q4_1_BYTES,
+    Q5_0_BYTES,
+    Q5_1_BYTES,
     Q8_0_BYTES,
     decode_q4_0,
     decode_q4_1,
+    decode_q5_0,
+    decode_q5_1,
     decode_q8_0,
 )
 from refimpl.kernels.cpu.compiled import plain
@@ -46,12 +51,15 @@ from refimpl.kernels.cpu.words import (
 __all__ = [
     "from_q4_0",
     "from_q4_1",
+    "from_q5_0",
+    "from_q5_1",
     "from_q8_0",
     "move_1",
     "move_2",
     "move_4",
     "narrow",
     "widen",
+    "widen_bf16",
 ]
 
 LANES = 16
@@ -119,6 +127,18 @@ def widen(out: int, x: int, n: int) -> None:
 
 
 @plain
+def widen_bf16(out: int, x: int, n: int) -> None:
+    """BF16 to F32."""
+    i = 0
+    while i + LANES <= n:
+        store_f32x16(out + F32 * i, load_bf16x16(x + F16 * i))
+        i += LANES
+    while i < n:
+        store_f32(out + F32 * i, bf16_at(x + F16 * i))
+        i += 1
+
+
+@plain
 def from_q4_0(out: int, x: int, n: int) -> None:
     """Q4_0 to F32."""
     for block in range(n // BLOCK):
@@ -130,6 +150,20 @@ def from_q4_1(out: int, x: int, n: int) -> None:
     """Q4_1 to F32."""
     for block in range(n // BLOCK):
         decode_q4_1(out + BLOCK_F32 * block, x + Q4_1_BYTES * block)
+
+
+@plain
+def from_q5_0(out: int, x: int, n: int) -> None:
+    """Q5_0 to F32."""
+    for block in range(n // BLOCK):
+        decode_q5_0(out + BLOCK_F32 * block, x + Q5_0_BYTES * block)
+
+
+@plain
+def from_q5_1(out: int, x: int, n: int) -> None:
+    """Q5_1 to F32."""
+    for block in range(n // BLOCK):
+        decode_q5_1(out + BLOCK_F32 * block, x + Q5_1_BYTES * block)
 
 
 @plain

@@ -1,18 +1,21 @@
 """FLASH_ATTN_EXT: softmax(scale * q . k + slope * mask) @ v for each query of each head.
 
-Queries meet F16 keys rounded to F16, as MUL_MAT's partner rule says. A query whose keys are all masked yields zeros.
+Queries meet keys as activations meet weights in MUL_MAT, in the partner format of the keys' type. A query whose keys
+are all masked yields zeros.
 
-Few queries over F16 values lose more on purpose, because ggml does: the keys come one after the other, and the running
-sum of values is rounded to F16 when it shrinks under a new largest score and when a value is added (`_by_halves`).
-Greedy texts over nodes equal those without only if the nodes round there too.
+F16 values lose more on purpose, because ggml does: the keys come one after the other, and the running sum of values is
+rounded to F16 when it shrinks under a new largest score and when a value is added (`_by_halves`). With many queries
+over F16 keys ggml does not, nor does it with keys so many that its result depends on its number of threads. Greedy
+texts over nodes equal those without only if the nodes round there too.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.kernels.operand import Case, Operand
+from refimpl.kernels.oracle.mul_mat import MATVEC
 from refimpl.kernels.oracle.rows import alibi_slope, optional, softmax_row
-from refimpl.kernels.oracle.views import Values, present, real_word, reals
+from refimpl.kernels.oracle.views import Values, block_bytes, present, real_word, reals
 from spec.names import Type
 
 __all__ = ["attended"]
@@ -34,7 +37,7 @@ def attended(case: Case) -> Values:
     scores, values = _scores(case), _per_head(value, heads, batch)
     sinks = optional(case, 4)
     sink = None if sinks is None else reals(sinks)[0, 0, 0]
-    if key.type == value.type == Type.F16 and _few(tokens, batch, key.ne[1]):
+    if value.type == Type.F16 and (key.type != Type.F16 or _few(tokens, batch, key.ne[1])):
         return _by_halves(scores, values, sink)
     out = np.zeros((batch, tokens, heads, value.ne[0]))
     for s, n, h in np.ndindex(*out.shape[:3]):
@@ -57,16 +60,27 @@ def _scores(case: Case) -> Values:
     """(S, N, H, KV): scaled, capped and masked."""
     query, key, mask = present(case, 0), present(case, 1), optional(case, 3)
     _, tokens, heads, batch = query.ne
-    q = reals(query)
-    if key.type == Type.F16:
-        q = q.astype(np.float16).astype(np.float64)
-    scores = _capped(case, np.einsum("shnd,shkd->snhk", q, _per_head(key, heads, batch)))
+    scores = _capped(case, _products(query, key))
     if mask is not None:
         bias = reals(mask)
         for s, n, h in np.ndindex(batch, tokens, heads):
             slope = alibi_slope(real_word(case, MAX_BIAS), h, heads)
             scores[s, n, h] += slope * bias[s % bias.shape[0], h % bias.shape[1], n]
     return scores
+
+
+def _products(query: Operand, key: Operand) -> Values:
+    """(S, N, H, KV): of each query with each key."""
+    _, tokens, heads, batch = query.ne
+    matvec = MATVEC.get(key.type)
+    if matvec is None:
+        raise NotImplementedError(f"FLASH_ATTN_EXT with {key.type.name} keys")
+    q, packed = reals(query).astype(np.float32), block_bytes(key)
+    group, share = heads // key.ne[2], batch // key.ne[3]
+    products = np.zeros((batch, tokens, heads, key.ne[1]))
+    for s, n, h in np.ndindex(*products.shape[:3]):
+        products[s, n, h] = matvec(packed[s // share, h // group], q[s, h, n])
+    return products
 
 
 def _capped(case: Case, products: Values) -> Values:

@@ -1,7 +1,7 @@
 """DUP, CPY, CONT, GET_ROWS, SET_ROWS: values move, and change type on the way.
 
-All are exact: a value that goes to F16 is rounded to the nearest, ties to even. An index outside the table is an
-IndexError.
+Nothing is computed: a value that goes to F16 or BF16 is rounded to the nearest, ties to even, and a row that goes to a
+block format is quantised as kernels/blocks/ say, to the bit. An index outside the table is an IndexError.
 """
 
 import numpy as np
@@ -12,21 +12,18 @@ from refimpl.kernels.operand import Case, Operand
 from refimpl.kernels.oracle.views import Values, integers, present, reals, shape
 from spec.names import Type
 
-__all__ = ["as_stored", "copied", "gathered", "scattered"]
+__all__ = ["as_stored", "checked", "copied", "gathered", "scattered"]
 
 
 def as_stored(values: Values, like: Operand, source: Type) -> Values:
-    """`values` after a stay in `like`'s type: same shape, float64.
-
-    A block format takes only blocks of its own kind, byte by byte.
-    """
+    """`values` after a stay in `like`'s type: same shape, float64. To its own type a value goes as it is."""
     if like.type in (source, Type.I32):
         return values
-    encode, decode = FORMATS[like.type].encode, FORMATS[like.type].decode
-    if encode is None or FORMATS[like.type].block != 1:
+    form = FORMATS[like.type]
+    if form.encode is None or (form.block > 1 and FORMATS[source].block > 1):
         raise NotImplementedError(f"{source.name} to {like.type.name}")
-    single = values.astype(np.float32).reshape(-1, 1)
-    return decode(encode(single)).astype(np.float64).reshape(values.shape)
+    blocks = values.astype(np.float32).reshape(-1, form.block)
+    return form.decode(form.encode(blocks)).astype(np.float64).reshape(values.shape)
 
 
 def copied(case: Case) -> Values:
@@ -35,7 +32,8 @@ def copied(case: Case) -> Values:
     return as_stored(reals(src).reshape(shape(case.dst)), case.dst, src.type)
 
 
-def _checked(index: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+def checked(index: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """`index`; IndexError if one of it is not in 0 .. rows - 1."""
     outside = index[(index < 0) | (index >= rows)]
     if outside.size:
         raise IndexError(f"row {int(outside[0])} of {rows}")
@@ -45,7 +43,7 @@ def _checked(index: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
 def gathered(case: Case) -> Values:
     """GET_ROWS: dst[:, i, j, k] = src0[:, src1[i, j, k], j, k]; src0 (n, rows, j, k), src1 I32 (i, j, k)."""
     table, index = present(case, 0), present(case, 1)
-    rows, chosen = reals(table), _checked(integers(index), table.ne[1])
+    rows, chosen = reals(table), checked(integers(index), table.ne[1])
     out = np.zeros(shape(case.dst))
     for k, j, i in np.ndindex(*out.shape[:3]):
         out[k, j, i] = rows[k, j, chosen[0, k, j, i]]
@@ -58,7 +56,7 @@ def scattered(case: Case) -> Values:
     src0 F32 (n, i, j, k), src1 I32 or I64 (i, j', k'), dst (n, rows, j, k), a view of src2.
     """
     src, index = present(case, 0), present(case, 1)
-    rows, chosen = reals(src), _checked(integers(index), case.dst.ne[1])
+    rows, chosen = reals(src), checked(integers(index), case.dst.ne[1])
     stored = as_stored(rows, case.dst, src.type)
     out = reals(case.dst)
     for k, j, i in np.ndindex(*rows.shape[:3]):

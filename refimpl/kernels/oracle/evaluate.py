@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from refimpl.kernels.operand import Case
-from refimpl.kernels.oracle import attention, copies, elementwise, mul_mat, rope, rows
+from refimpl.kernels.oracle import (
+    attention,
+    copies,
+    elementwise,
+    functions,
+    joining,
+    mul_mat,
+    reductions,
+    rope,
+    rows,
+)
 from refimpl.kernels.oracle.views import Values
 from spec.names import Op
 
@@ -23,12 +33,35 @@ DEFINITIONS: Mapping[Op, Callable[[Case], Values]] = MappingProxyType(
         Op.GET_ROWS: copies.gathered,
         Op.SET_ROWS: copies.scattered,
         Op.ADD: elementwise.added,
+        Op.SUB: elementwise.subtracted,
         Op.MUL: elementwise.multiplied,
+        Op.DIV: elementwise.divided,
+        Op.ADD_ID: elementwise.added_by_id,
         Op.SCALE: elementwise.scaled,
-        Op.GLU: elementwise.gated,
+        Op.CLAMP: elementwise.clamped,
+        Op.FILL: elementwise.filled,
+        Op.SQR: functions.squared,
+        Op.SQRT: functions.rooted,
+        Op.LOG: functions.logarithms,
+        Op.SIN: functions.sines,
+        Op.COS: functions.cosines,
+        Op.UNARY: functions.named,
+        Op.GLU: functions.gated,
+        Op.SUM: reductions.total,
+        Op.SUM_ROWS: reductions.row_sums,
+        Op.MEAN: reductions.row_means,
+        Op.ARGSORT: reductions.order,
+        Op.TOP_K: reductions.largest,
+        Op.CONCAT: joining.joined,
+        Op.REPEAT: joining.repeated,
+        Op.PAD: joining.padded,
+        Op.ARANGE: joining.progression,
+        Op.NORM: rows.centred,
+        Op.L2_NORM: rows.of_length_1,
         Op.RMS_NORM: rows.normalised,
         Op.SOFT_MAX: rows.softened,
         Op.MUL_MAT: mul_mat.multiplied,
+        Op.MUL_MAT_ID: mul_mat.multiplied_by_id,
         Op.ROPE: rope.rotated,
         Op.FLASH_ATTN_EXT: attention.attended,
     }

@@ -1,11 +1,11 @@
-"""RMS_NORM and SOFT_MAX: one row of dimension 0 at a time."""
+"""RMS_NORM, NORM, L2_NORM and SOFT_MAX: one row of dimension 0 at a time."""
 
 import numpy as np
 
 from refimpl.kernels.operand import Case, Operand
 from refimpl.kernels.oracle.views import Values, present, real_word, reals
 
-__all__ = ["alibi_slope", "normalised", "optional", "softened", "softmax_row"]
+__all__ = ["alibi_slope", "centred", "normalised", "of_length_1", "optional", "softened", "softmax_row"]
 
 NORM_EPSILON = 0
 SOFT_MAX_SCALE, SOFT_MAX_BIAS = 0, 1
@@ -17,6 +17,23 @@ def normalised(case: Case) -> Values:
     if x.shape[-1] == 0:
         return x
     return np.asarray(x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + real_word(case, NORM_EPSILON)))
+
+
+def centred(case: Case) -> Values:
+    """NORM: (x - mean) / sqrt(variance + eps) of each row."""
+    x = reals(present(case, 0))
+    if x.shape[-1] == 0:
+        return x
+    around = x - x.mean(axis=-1, keepdims=True)
+    return np.asarray(around / np.sqrt((around * around).mean(axis=-1, keepdims=True) + real_word(case, NORM_EPSILON)))
+
+
+def of_length_1(case: Case) -> Values:
+    """L2_NORM: x / max(sqrt(sum(x^2)), eps) of each row."""
+    x = reals(present(case, 0))
+    length = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(x / np.maximum(length, real_word(case, NORM_EPSILON)))
 
 
 def alibi_slope(max_bias: float, head: int, heads: int) -> float:

@@ -17,7 +17,7 @@ RUN = ["-m", str(TINY_PATH), "-p", "for", "-c", "256", "--temp", "0"]
 
 @pytest.fixture
 def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main_host, "CpuDevice", lambda threads: OracleDevice())
+    monkeypatch.setattr(main_host, "open_cpu", lambda threads: OracleDevice())
 
 
 @pytest.mark.usefixtures("oracle")
@@ -81,7 +81,7 @@ def test_an_interrupt_stops_the_run_at_once_and_keeps_the_text(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     device = InterruptedDevice()
-    monkeypatch.setattr(main_host, "CpuDevice", lambda threads: device)
+    monkeypatch.setattr(main_host, "open_cpu", lambda threads: device)
     assert main_host.main([*RUN, "-n", "-1"]) == EXIT_INTERRUPTED
     out, err = capfdbinary.readouterr()
     assert device.stopped == 1

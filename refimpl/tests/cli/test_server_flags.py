@@ -15,7 +15,7 @@ import trio
 
 from refimpl.cli.banner import exposure_warning
 from refimpl.cli.server import main, parse
-from refimpl.errors import UsageError
+from refimpl.errors import UsageError, VersionMismatch
 from refimpl.service.client import connect
 
 PATIENCE = 60
@@ -51,7 +51,7 @@ def endpoint(banner: list[str]) -> str:
 
 def test_the_banner_says_what_stock_says() -> None:
     with server() as (_, banner):
-        assert banner[0] == "Starting RPC server v7.0.0"
+        assert banner[0] == "Starting RPC server v8.0.0"
         assert re.fullmatch(r"  endpoint       : 127\.0\.0\.1:\d+", banner[1])
         assert banner[2] == "  local cache    : n/a"
         assert banner[3] == "Devices:"
@@ -74,7 +74,27 @@ def test_a_host_name_and_the_cache_folder(tmp_path: Path) -> None:
     with server("-H", "localhost", "-c", environment={"LLAMA_CACHE": str(tmp_path)}) as (_, banner):
         assert endpoint(banner).startswith("localhost:")
         assert banner[2] == f"  local cache    : {tmp_path}/rpc"
+        assert trio.run(version_of, endpoint(banner)) == (8, 0, 0)
+
+
+def test_one_process_serves_two_versions_and_says_where() -> None:
+    with server("--proto", "7.0.0", "--also", "8.0.0@0") as (_, banner):
+        assert banner[0] == "Starting RPC server v7.0.0"
+        also = re.fullmatch(r"  also v8\.0\.0    : (127\.0\.0\.1:\d+)", banner[2])
+        assert also is not None
         assert trio.run(version_of, endpoint(banner)) == (7, 0, 0)
+        assert trio.run(version_of, also[1]) == (8, 0, 0)
+
+
+def test_the_log_tells_a_client_of_another_version_which_flag_to_try() -> None:
+    with server() as (process, banner):
+        with pytest.raises(VersionMismatch):
+            trio.run(version_of, endpoint(banner), "7.0.0")
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=PATIENCE)
+    (line,) = log.splitlines()
+    for words in ("right after our HELLO reply", "8.0.0", "probably", "--proto 7.0.0", "--also 7.0.0@PORT"):
+        assert words in line
 
 
 def has_ipv6_loopback() -> bool:
@@ -90,7 +110,7 @@ def has_ipv6_loopback() -> bool:
 def test_ipv6() -> None:
     with server("-H", "::1") as (_, banner):
         assert endpoint(banner).startswith("[::1]:")
-        assert trio.run(version_of, endpoint(banner)) == (7, 0, 0)
+        assert trio.run(version_of, endpoint(banner)) == (8, 0, 0)
 
 
 def test_debug_logs_each_command() -> None:
@@ -102,8 +122,8 @@ def test_debug_logs_each_command() -> None:
     assert "GET_ALIGNMENT device=0" in log
 
 
-async def version_of(where: str) -> tuple[int, int, int]:
-    async with connect(where) as node:
+async def version_of(where: str, proto: str | None = None) -> tuple[int, int, int]:
+    async with connect(where, dialect=proto) as node:
         return node.version
 
 
@@ -117,6 +137,13 @@ async def version_of(where: str) -> tuple[int, int, int]:
         (["--nonsense"], "--nonsense"),
         (["--hos", "127.0.0.1"], "--hos"),
         (["-p"], "expected one argument"),
+        (["--proto", "6.0.0"], "'6.0.0'"),
+        (["--also", "7.0.0"], "'7.0.0' is not 7.0.0@PORT or 8.0.0@PORT"),
+        (["--also", "6.0.0@50053"], "'6.0.0@50053' is not 7.0.0@PORT"),
+        (["--also", "7.0.0@x"], "'7.0.0@x': a port is a number"),
+        (["--also", "7.0.0@65536"], "'7.0.0@65536': a port is a number"),
+        (["--also", "7.0.0@50052"], "a port speaks one version"),
+        (["--also", "7.0.0@50053", "--also", "8.0.0@50053"], "a port speaks one version"),
         (["-H", "no-such-host.invalid", "-p", "0"], "-H no-such-host.invalid"),
     ],
 )
@@ -142,11 +169,12 @@ def test_a_port_that_is_taken_is_one_line(capsys: pytest.CaptureFixture[str]) ->
 def test_defaults_are_those_of_stock() -> None:
     options = parse([])
     assert (options.host, options.port, options.devices, options.cache) == ("127.0.0.1", 50052, ("CPU",), False)
+    assert (options.proto, options.also) == ("8.0.0", ())
     assert options.threads == max(1, (os.cpu_count() or 1) // 2)
 
 
 def test_help_and_version_exit_with_success(capsys: pytest.CaptureFixture[str]) -> None:
-    for flag, said in (("--help", "--cache"), ("--version", "protocol 7.0.0")):
+    for flag, said in (("--help", "--cache"), ("--version", "protocol 8.0.0, 7.0.0")):
         with pytest.raises(SystemExit) as ended:
             parse([flag])
         assert ended.value.code == 0

@@ -149,3 +149,23 @@ def test_operands_that_do_not_fit_are_refused_where_they_are_used() -> None:
     for wrong in mistakes:
         with pytest.raises(ValueError, match=r"\S"):
             wrong()
+
+
+def test_a_cast_is_a_copy_that_names_itself_as_its_target() -> None:
+    b = GraphBuilder()
+    x = b.leaf("x", Type.F32, (8, 2))
+    y = b.output(b.cast(b.permute(x, (1, 0, 2, 3)), Type.F16))
+    b.place(x, 1, 0)
+    b.place(y, 1, 64)
+    _, records = b.message()
+    record = next(record for record in records if record["id"] == y.id)
+    assert (Op(record["op"]), Type(record["type"]), record["ne"].tolist()) == (Op.CPY, Type.F16, [2, 8, 1, 1])
+    assert record["src"][:3].tolist() == [y.id - 1, y.id, 0]
+    assert record["view_src"] == 0
+
+
+def test_a_hadamard_matrix_is_told() -> None:
+    b = GraphBuilder()
+    w, x = b.leaf("w", Type.F32, (64, 64)), b.leaf("x", Type.F32, (64, 3))
+    assert b.mul_mat(w, x, hadamard=True).params == (0, 1)
+    assert b.mul_mat(w, x).params == (0, 0)

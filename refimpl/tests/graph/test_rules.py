@@ -1,43 +1,19 @@
 """Each op's rule: a graph of one node that fits, and every way in which its operands may not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import attrs
 import pytest
 
 from refimpl.errors import GraphError, UnsupportedError
 from refimpl.graph.params import float_bits
 from refimpl.graph.rules.table import RULES
+from refimpl.tests.graph import elementary
+from refimpl.tests.graph.node import Node
 from refimpl.tests.graph.samples import Sample, T, one_node
 from spec.names import Glu, Op, RopeMode, Type
 
 NAN, INF = float("nan"), float("inf")
 F32, F16, Q8_0, I32, I64 = Type.F32, Type.F16, Type.Q8_0, Type.I32, Type.I64
-
-
-@attrs.frozen
-class Node:
-    """A node of one op; `but` makes a similar one."""
-
-    op: Op
-    dst: T
-    srcs: tuple[T | None, ...]
-    params: Sequence[int] = ()
-    alias: int | None = None
-
-    def build(self) -> int:
-        """Check it and return how many nodes run."""
-        sample = one_node(self.op, self.dst, self.srcs, self.params, self.alias)
-        return len(sample.build().nodes)
-
-    def but(self, dst: T | None = None, params: Sequence[int] | None = None, **srcs: T | None) -> "Node":
-        """src0=... to src4=... replace operands."""
-        replaced = list(self.srcs) + [None] * 5
-        for slot, tensor in srcs.items():
-            replaced[int(slot.removeprefix("src"))] = tensor
-        return attrs.evolve(
-            self, dst=dst or self.dst, srcs=tuple(replaced), params=self.params if params is None else params
-        )
 
 
 def rope_params(n_dims: int = 8, mode: int = 0, base: float = 1e4, ext: float = 0.0, **words: int) -> list[int]:
@@ -58,6 +34,7 @@ TABLE, PICKED = T(Q8_0, (32, 6, 2)), T(F32, (32, 3, 2))
 SLOTS = T(I64, (3,))
 
 FITS: dict[str, Node] = {
+    **elementary.FITS,
     "dup": Node(Op.DUP, T(F16, (8, 3, 2)), (GAPS,)),
     "cont": Node(Op.CONT, T(F32, (16, 3)), (X,)),
     "cont transposed": Node(Op.CONT, T(F32, (3, 8)), (T(F32, (3, 8), (32, 4, 96, 96)),)),
@@ -93,6 +70,7 @@ FITS: dict[str, Node] = {
 
 F = FITS
 REFUSED: dict[str, Node] = {
+    **elementary.REFUSED,
     "dup: element counts": F["dup"].but(dst=T(F16, (8, 3, 1))),
     "cpy: another shape of blocks": F["cpy to blocks"].but(src0=T(F32, (64,))),
     "cpy: strided rows to blocks": F["cpy to blocks"].but(src0=T(F32, (32, 2), (8, 256, 512, 512))),
@@ -221,7 +199,12 @@ def test_a_missing_operand_is_refused(case: str) -> None:
         assert caught.value.clause == f"OP-{node.op.name}"
 
 
-UNKNOWN_KINDS = [F["glu"].but(params=(99,)), F["glu"].but(params=(-1,)), F["rope"].but(params=rope_params(mode=3))]
+UNKNOWN_KINDS = [
+    *elementary.UNKNOWN_KINDS,
+    F["glu"].but(params=(99,)),
+    F["glu"].but(params=(-1,)),
+    F["rope"].but(params=rope_params(mode=3)),
+]
 
 
 @pytest.mark.parametrize("node", UNKNOWN_KINDS)
@@ -246,6 +229,13 @@ def test_a_result_may_lie_on_an_operand_but_not_on_indices() -> None:
     rows = one_node(Op.GET_ROWS, T(F32, (1, 3)), (T(F32, (1, 9)), POSITIONS))
     with pytest.raises(GraphError, match="overlaps the indices"):
         rows.changed(moved(2, 1)).build()
+    for op, srcs in (
+        (Op.ADD_ID, (T(F32, (1, 3)), T(F32, (1, 9)), T(I32, (3,)))),
+        (Op.MUL_MAT_ID, (T(F32, (8, 1, 2)), T(F32, (8, 1, 1)), T(I32, (3,)))),
+    ):
+        chosen = one_node(op, T(F32, (1, 3)), srcs)
+        with pytest.raises(GraphError, match="overlaps the indices"):
+            chosen.changed(moved(3, 2)).build()
     stored = one_node(Op.SET_ROWS, T(F32, (1, 9)), (T(F32, (1, 3)), SLOTS, T(F32, (1, 9))), alias=2)
     stored.records[1]["data"] = stored.records[3]["data"]
     with pytest.raises(GraphError, match="overlaps the indices"):

@@ -1,12 +1,17 @@
 """The local CPU as a backend: the same steps as a node's, and runs that end when nobody waits for them any more."""
 
+import gc
+from collections.abc import Mapping
+from weakref import WeakSet
+
 import numpy as np
 import pytest
 import trio
 
-from refimpl.device.protocol import Program, StopWord
+from refimpl.device.protocol import Allocation, Program, StopWord
 from refimpl.errors import ComputeFault, OutOfMemory
-from refimpl.host.backends.local import KEPT_PROGRAMS, LocalBackend
+from refimpl.graph.checked import CheckedGraph
+from refimpl.host.backends.local import LocalBackend
 from refimpl.limits import Limits
 from refimpl.tests.fake_device import FakeDevice
 from refimpl.tests.host.test_remote_backend import BYTES, N, doubling
@@ -22,14 +27,27 @@ async def test_a_step_computes_and_its_program_is_kept() -> None:
     assert (device.compiled, device.runs) == (1, 2)
 
 
-async def test_few_programs_are_kept() -> None:
-    device = FakeDevice()
+class CountedDevice(FakeDevice):
+    """Knows which of its programs still exist."""
+
+    def compile(self, graph: CheckedGraph, allocations: Mapping[int, Allocation]) -> Program:
+        program = super().compile(graph, allocations)
+        self.programs: WeakSet[Program] = getattr(self, "programs", WeakSet())
+        self.programs.add(program)
+        return program
+
+
+async def test_a_program_lives_as_long_as_its_work() -> None:
+    device = CountedDevice()
     backend = LocalBackend(device, Limits())
     block = await backend.allocate(2 * BYTES, "computing")
-    works = [doubling(block) for _ in range(KEPT_PROGRAMS + 1)]
-    for work in (*works, works[-1], works[0]):
+    works = [doubling(block) for _ in range(20)]
+    for work in (*works, *works):
         await backend.step(work, bytes(BYTES))
-    assert device.compiled == len(works) + 1
+    assert (device.compiled, len(device.programs)) == (20, 20)
+    del work, works[1:]
+    gc.collect()
+    assert len(device.programs) == 1
 
 
 async def test_freed_memory_is_given_back() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from refimpl.errors import OutOfMemory, UsageError
 from refimpl.graph.define import GraphBuilder
+from refimpl.host.backends.graphs import RememberedGraphs
 from refimpl.host.backends.protocol import Block, Work, byte_record, tensor_record
 from refimpl.host.backends.remote import RemoteBackend
 from refimpl.host.nodes import NodeDevice, choose, connect_all, device_lines
@@ -32,9 +33,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(device: FakeDevice | None = None) -> AsyncIterator[Bench]:
-    async with running(device) as node, AsyncExitStack() as stack:
-        devices = await connect_all(stack, [node.endpoint])
+async def bench(device: FakeDevice | None = None, proto: str = "8.0.0") -> AsyncIterator[Bench]:
+    async with running(device, proto=proto) as node, AsyncExitStack() as stack:
+        devices = await connect_all(stack, [node.endpoint], proto)
         yield Bench(node, devices, RemoteBackend(devices[0]))
 
 
@@ -55,8 +56,9 @@ def doubling(block: Block) -> Work:
     )
 
 
-async def test_a_step_is_one_round_trip_and_repeats_the_graph_without_sending_it() -> None:
-    async with bench() as on:
+@pytest.mark.parametrize("proto", ["7.0.0", "8.0.0"])
+async def test_a_step_is_one_round_trip_and_repeats_the_graph_without_sending_it(proto: str) -> None:
+    async with bench(proto=proto) as on:
         work = doubling(await on.backend.allocate(2 * BYTES, "computing"))
         x = np.arange(N, dtype=np.float32)
         before = len(on.commands())
@@ -73,14 +75,42 @@ async def test_a_step_is_one_round_trip_and_repeats_the_graph_without_sending_it
         ]
 
 
-async def test_another_graph_is_sent_whole() -> None:
-    async with bench() as on:
+@pytest.mark.parametrize(("proto", "sent"), [("7.0.0", 4), ("8.0.0", 2)])
+async def test_graphs_that_take_turns_are_sent_again_only_where_there_are_no_uids(proto: str, sent: int) -> None:
+    async with bench(proto=proto) as on:
         block = await on.backend.allocate(2 * BYTES, "computing")
         first, second = doubling(block), doubling(block)
         before = len(on.commands())
-        for work in (first, second, first):
+        for work in (first, second, first, second):
             await on.backend.step(work, bytes(BYTES))
-        assert on.commands(before).count("GRAPH_COMPUTE") == 3
+        assert on.commands(before).count("GRAPH_COMPUTE") == sent
+        assert on.commands(before).count("GRAPH_RECOMPUTE") == 4 - sent
+
+
+@pytest.mark.parametrize("proto", ["7.0.0", "8.0.0"])
+async def test_after_a_buffer_was_freed_every_graph_is_sent_once_more(proto: str) -> None:
+    async with bench(proto=proto) as on:
+        other = RemoteBackend(on.devices[0])
+        spare = await other.allocate(BYTES, "nothing")
+        work = doubling(await on.backend.allocate(2 * BYTES, "computing"))
+        before = len(on.commands())
+        await on.backend.step(work, bytes(BYTES))
+        await other.free(spare)
+        for _ in range(2):
+            await on.backend.step(work, bytes(BYTES))
+        graphs = [command for command in on.commands(before) if command.startswith("GRAPH")]
+        assert graphs == ["GRAPH_COMPUTE", "GRAPH_COMPUTE", "GRAPH_RECOMPUTE"]
+
+
+def test_uids_are_few_and_the_least_recently_used_is_given_away() -> None:
+    graphs = RememberedGraphs(3)
+    works = [doubling(Block(1, 4096, 2 * BYTES)) for _ in range(4)]
+    assert [graphs.uid_of(work, 0) for work in works[:3]] == [(1, False), (2, False), (3, False)]
+    assert graphs.uid_of(works[0], 0) == (1, True)
+    assert graphs.uid_of(works[3], 0) == (2, False)
+    assert graphs.uid_of(works[1], 0) == (3, False)
+    assert graphs.uid_of(works[0], 1) == (1, False)
+    assert graphs.uid_of(works[3], 1) == (2, False)
 
 
 async def test_weights_arrive_piece_by_piece() -> None:

@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 
 from refimpl.kernels import contract
-from refimpl.kernels.blocks import q8_0
 from refimpl.kernels.cases.build import dim, store
 from refimpl.kernels.operand import Case, Operand
 from refimpl.kernels.oracle.evaluate import evaluate
 from refimpl.kernels.oracle.views import Values, block_bytes, present, reals, shape
 from spec.names import Op, RopeMode, Type
+
+PARTNER_BLOCKS = {
+    **dict.fromkeys((Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0), 32),
+    **dict.fromkeys((Type.Q4_K, Type.Q5_K, Type.Q6_K), 256),
+}
+"""elements of a block of the activations that meet weights of a type"""
 
 BLIND_TO_WORDS: list[tuple[Op, int, int | float]] = [
     (Op.SCALE, 0, 1.0),
@@ -21,7 +26,24 @@ BLIND_TO_WORDS: list[tuple[Op, int, int | float]] = [
     (Op.RMS_NORM, 0, 0.0),
     (Op.SOFT_MAX, 0, 1.0),
     (Op.SOFT_MAX, 1, 0.0),
+    (Op.GLU, 0, 2),
     (Op.GLU, 1, 0),
+    (Op.GLU, 2, 1.0),
+    (Op.GLU, 3, 7.0),
+    (Op.UNARY, 0, 10),
+    (Op.UNARY, 1, 0.6),
+    (Op.UNARY, 2, 0.8),
+    (Op.UNARY, 3, 0.0),
+    (Op.UNARY, 4, -0.1),
+    (Op.CLAMP, 0, 0.0),
+    (Op.CLAMP, 1, 1.0),
+    (Op.FILL, 0, 0.0),
+    (Op.NORM, 0, 0.0),
+    (Op.L2_NORM, 0, 0.0),
+    (Op.ARGSORT, 0, 0),
+    (Op.PAD, 8, 0),
+    (Op.ARANGE, 0, 0.0),
+    (Op.ARANGE, 2, 1.0),
     (Op.ROPE, 1, 32),
     (Op.ROPE, 2, int(RopeMode.NORMAL)),
     (Op.ROPE, 2, int(RopeMode.NEOX)),
@@ -129,7 +151,7 @@ def test_key_heads_are_grouped_and_not_dealt_out_in_turn() -> None:
         contract.check(in_turn, one)
 
 
-@pytest.mark.parametrize("type_", [Type.Q4_0, Type.Q4_1, Type.Q8_0], ids=lambda t: t.name)
+@pytest.mark.parametrize("type_", PARTNER_BLOCKS, ids=lambda t: t.name)
 def test_activations_that_are_not_quantised_are_stopped(type_: Type) -> None:
     """A better product than the definition's is still not the product that the other end computes."""
 
@@ -158,8 +180,9 @@ def test_quants_cut_off_instead_of_rounded_are_stopped() -> None:
 def test_no_activation_of_a_quantised_product_is_near_a_tie() -> None:
     """What the tolerance table builds on."""
     for made in cases():
-        if made.op == Op.MUL_MAT and present(made, 0).type in (Type.Q4_0, Type.Q4_1, Type.Q8_0):
-            rows = block_bytes(present(made, 1)).view("<f4").reshape(-1, q8_0.BLOCK).astype(np.float64)
+        if made.op == Op.MUL_MAT and present(made, 0).type in PARTNER_BLOCKS:
+            block = PARTNER_BLOCKS[present(made, 0).type]
+            rows = block_bytes(present(made, 1)).view("<f4").reshape(-1, block).astype(np.float64)
             largest = np.abs(rows).max(axis=1, keepdims=True, initial=0)
             steps = np.divide(rows * 127, largest, out=np.zeros_like(rows), where=largest > 0)
             assert (np.abs(steps - np.floor(steps) - 0.5) > 5e-4).all(), made.label
@@ -168,10 +191,11 @@ def test_no_activation_of_a_quantised_product_is_near_a_tie() -> None:
 def test_shapes_that_were_asked_for_are_there() -> None:
     """Column counts, depths, cache lengths and head sizes that kernels take different roads for."""
     products = [made for made in cases() if made.op == Op.MUL_MAT]
-    for type_ in (Type.F32, Type.F16, Type.Q4_0, Type.Q4_1, Type.Q8_0):
+    for type_ in (Type.F32, Type.F16, Type.BF16, *PARTNER_BLOCKS):
         pairs = [(present(made, 0), present(made, 1)) for made in products if present(made, 0).type == type_]
         assert {1, 2, 7, 32, 33} <= {x.ne[1] for _, x in pairs}
-        assert {32, 64, 96, 576, 1536} <= {weights.ne[0] for weights, _ in pairs}
+        depths = {256, 512, 768, 1536} if PARTNER_BLOCKS.get(type_) == 256 else {32, 64, 96, 576, 1536}
+        assert depths <= {weights.ne[0] for weights, _ in pairs}
         assert any(x.ne[2] > weights.ne[2] > 1 for weights, x in pairs)
         assert any(0 in made.dst.ne for made in products)
     for type_ in (Type.F16, Type.F32):
@@ -179,6 +203,6 @@ def test_shapes_that_were_asked_for_are_there() -> None:
         assert {1, 5, 32, 256, 300} <= {srcs[1].ne[1] for srcs in seen if srcs[1]}
         assert {1, 3, 8, 33} <= {srcs[0].ne[1] for srcs in seen if srcs[0]}
         assert {32, 64, 80, 128} <= {srcs[0].ne[0] for srcs in seen if srcs[0]}
-    in_place = {made.op for made in cases() if made.srcs[0] and made.dst.data is made.srcs[0].data}
+    in_place = {made.op for made in cases() if made.srcs and made.srcs[0] and made.dst.data is made.srcs[0].data}
     assert {Op.ADD, Op.MUL, Op.SCALE, Op.RMS_NORM, Op.ROPE, Op.SOFT_MAX} <= in_place
     assert dim(1) in {made.dst.ne for made in cases()}

@@ -145,7 +145,7 @@ def test_the_oracle_gets_the_logits_that_stock_got(variant: str) -> None:
 @pytest.mark.parametrize("kind", [Type.F16, Type.F32])
 def test_ranges_of_layers_one_after_the_other_give_what_the_whole_gives(variant: str, kind: Type) -> None:
     model = captured_model(variant)
-    cache = CacheShape(N_CTX, flash=variant == "flash", type=kind)
+    cache = CacheShape(N_CTX, flash=variant == "flash", type_k=kind, type_v=kind)
     stock = captured_runs(variant)[PROMPT]
     inputs = inputs_of(stock, model, cache)
     n = inputs[POSITIONS].size

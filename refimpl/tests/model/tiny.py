@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import dequantize, quantize
 
 from refimpl.model.gguf_file import ModelFile, WeightTensor, open_model
@@ -15,7 +15,7 @@ from refimpl.model.weights import OUTPUT
 from refimpl.tests.model.captured import captured_weights
 from spec.names import Type
 
-__all__ = ["N_EMBD", "N_FF", "N_VOCAB", "TINY_PATH", "captured_model", "write_model"]
+__all__ = ["N_EMBD", "N_FF", "N_VOCAB", "TINY_PATH", "captured_model", "parts_of", "split_model", "write_model"]
 
 TINY_PATH = Path(str(files("refimpl.tests") / "data" / "tiny-llama-Q4_0.gguf"))
 N_EMBD, N_FF, N_VOCAB, N_KV = 64, 96, 40, 32
@@ -43,12 +43,14 @@ def write_model(
     keys: Mapping[str, Any] | None = None,
     weights: Mapping[str, Any] | None = None,
     kind: GGMLQuantizationType = GGMLQuantizationType.Q8_0,
+    part_tensors: int = 0,
 ) -> Path:
     """Write a one-layer Llama with tied output; returns `path`.
 
-    `keys` and `weights` replace or add an entry, None leaves one out.
+    `keys` and `weights` replace or add an entry, None leaves one out. With `part_tensors` the gguf library writes
+    parts of so many tensors beside `path` instead of it; see `parts_of`.
     """
-    writer = GGUFWriter(path, "llama")
+    writer = GGUFWriter(path, "llama", split_max_tensors=part_tensors)
     for key, value in (_KEYS | dict(keys or {})).items():
         _add_key(writer, key, value)
     for name, value in (_weights(kind) | dict(weights or {})).items():
@@ -60,6 +62,27 @@ def write_model(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files that `write_model` made of `path`, in order."""
+    return sorted(path.parent.glob(f"{path.stem}-*-of-*.gguf"))
+
+
+def split_model(source: Path, path: Path, count: int = 2) -> list[Path]:
+    """The model of one file in `count` parts beside `path`, written by the gguf library."""
+    reader = GGUFReader(source)
+    writer = GGUFWriter(path, "llama", split_max_tensors=-(-len(reader.tensors) // count))
+    for name, field in reader.fields.items():
+        if not name.startswith(("GGUF.", "general.architecture")):
+            writer.add_key_value(name, field.contents(), field.types[0], field.types[-1])
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, np.array(tensor.data), raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return parts_of(path)
 
 
 _KEYS: dict[str, Any] = {

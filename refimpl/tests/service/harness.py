@@ -29,7 +29,7 @@ __all__ = ["PATIENCE", "Peer", "Recorder", "Running", "Sum", "record", "running"
 PATIENCE = 10.0
 """seconds after which a test that waits has failed"""
 E = TypeVar("E")
-DIALECT = load().dialect("7.0.0")
+NEWEST = load().newest
 
 
 class Recorder:
@@ -74,6 +74,7 @@ class Running:
     endpoint: str
     server: Server
     scope: trio.CancelScope
+    proto: str
 
     async def stream(self) -> trio.SocketStream:
         """A bare connection."""
@@ -83,24 +84,27 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    device: FakeDevice | None = None, limits: Limits | None = None, cache: TensorCache | None = None
+    device: FakeDevice | None = None,
+    limits: Limits | None = None,
+    cache: TensorCache | None = None,
+    proto: str = NEWEST,
 ) -> AsyncIterator[Running]:
-    """A node until the block ends."""
+    """A node until the block ends, which speaks `proto`."""
     device, trace = device or FakeDevice(), Recorder()
-    server = Server([device], DIALECT, limits or Limits(), cache=cache, trace=trace, tell_commands=True)
+    server = Server([device], load().dialect(proto), limits or Limits(), cache=cache, trace=trace, tell_commands=True)
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(server.serve, await trio.open_tcp_listeners(0, host="127.0.0.1"))
         port = listeners[0].socket.getsockname()[1]
-        yield Running(device, trace, f"127.0.0.1:{port}", server, nursery.cancel_scope)
+        yield Running(device, trace, f"127.0.0.1:{port}", server, nursery.cancel_scope, proto)
         nursery.cancel_scope.cancel()
 
 
 class Peer:
     """A client that may say anything: it writes what it is told and waits for bytes or for the end."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, proto: str = NEWEST) -> None:
         self.stream = stream
-        self.codec = Codec(DIALECT, Limits())
+        self.codec = Codec(load().dialect(proto), Limits())
 
     async def say(self, *parts: wire.Request | bytes) -> None:
         """Requests, and raw bytes as they are."""
@@ -150,6 +154,14 @@ class Sum:
     nodes: Any
     records: Any
     length: int
+
+    async def compute(self, uid: int = 1) -> None:
+        """Run the graph, and let the node remember it under `uid`."""
+        await self.node.devices[0].compute(self.nodes, self.records, uid)
+
+    async def recompute(self, uid: int = 1) -> None:
+        """Run the graph of that uid."""
+        await self.node.devices[0].recompute(uid)
 
     async def set(self, x: float, y: float) -> None:
         """Fill both operands."""

@@ -15,7 +15,7 @@ from refimpl.wire import messages as wire
 
 async def test_hello_devices_and_memory() -> None:
     async with running() as node, connect(node.endpoint) as client:
-        assert client.version == (7, 0, 0)
+        assert client.version == (8, 0, 0)
         (device,) = client.devices
         assert (device.alignment, device.max_size) == (32, (1 << 64) - 1)
         assert await device.memory() == (node.device.capacity, node.device.capacity)
@@ -89,10 +89,10 @@ async def test_a_graph_computes_and_recomputes_with_new_inputs() -> None:
     async with running() as node, connect(node.endpoint) as client:
         graph = await sum_graph(client)
         await graph.set(1, 10)
-        await client.devices[0].compute(graph.nodes, graph.records)
+        await graph.compute()
         assert await graph.get() == [11.0] * 4
         await graph.set(2, 20)
-        await client.devices[0].recompute()
+        await graph.recompute()
         assert await graph.get() == [22.0] * 4
 
 
@@ -112,8 +112,8 @@ async def test_programs_are_bounded_and_the_last_is_kept() -> None:
         graphs = [await sum_graph(client, length) for length in (4, 5, 6)]
         for graph in (*graphs, graphs[0]):
             await graph.set(1, 2)
-            await client.devices[0].compute(graph.nodes, graph.records)
-        await client.devices[0].recompute()
+            await graph.compute()
+        await graphs[0].recompute()
         assert await graphs[0].get() == [3.0] * 4
         assert node.device.compiled == 4
 
@@ -123,9 +123,9 @@ async def test_recompute_works_after_freeing_an_unrelated_buffer() -> None:
         unrelated = await client.devices[0].allocate(100)
         graph = await sum_graph(client)
         await graph.set(1, 2)
-        await client.devices[0].compute(graph.nodes, graph.records)
+        await graph.compute()
         await unrelated.free()
-        await client.devices[0].recompute()
+        await graph.recompute()
         assert await graph.get() == [3.0] * 4
 
 

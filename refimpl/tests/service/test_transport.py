@@ -45,3 +45,15 @@ async def test_a_fault_of_ours_is_not_taken_for_a_peer_that_has_gone() -> None:
         await transport.send(b"hello", 1)
     assert not isinstance(caught.value, ConnectionError)
     transport.close()
+
+
+async def test_the_system_asks_a_silent_peer_whether_it_is_still_there() -> None:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    transport = Transport(sock)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    idle, interval, count = (
+        sock.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    assert idle + interval * count <= 120
+    transport.close()

@@ -32,7 +32,7 @@ BEFORE_HELLO = {
 
 AFTER_HELLO: dict[str, bytes | wire.Request] = {
     "a second HELLO": wire.Hello(),
-    "command 18": frame(18, 0),
+    "command 23": frame(23, 0),
     "command 255": frame(255, 0),
     "DEVICE_COUNT with a body": frame(15, 1, b"x"),
     "ALLOC_BUFFER too short": frame(0, 11, bytes(11)),
@@ -46,10 +46,20 @@ AFTER_HELLO: dict[str, bytes | wire.Request] = {
     "SET_TENSOR of 2^62 bytes": frame(6, 1 << 62, bytes(400)),
     "SET_TENSOR of 2^64 - 1 bytes": frame(6, U64, bytes(400)),
     "GRAPH_COMPUTE of 2^64 - 1 bytes": frame(10, U64, bytes(400)),
-    "GRAPH_COMPUTE with more nodes than bytes": frame(10, 12, struct.pack("<III", 0, 1000, 0)),
-    "GRAPH_COMPUTE on a device that is not there": frame(10, 12, struct.pack("<III", 3, 0, 0)),
-    "GRAPH_RECOMPUTE without a graph": wire.GraphRecompute(0),
-    "GRAPH_RECOMPUTE on a device that is not there": wire.GraphRecompute(9),
+    "GRAPH_COMPUTE with more nodes than bytes": frame(10, 20, struct.pack("<IQII", 0, 1, 1000, 0)),
+    "GRAPH_COMPUTE on a device that is not there": frame(10, 20, struct.pack("<IQII", 3, 1, 0, 0)),
+    "GRAPH_RECOMPUTE without a graph": wire.GraphRecompute(0, 1),
+    "GRAPH_RECOMPUTE of uid 0": wire.GraphRecompute(0, 0),
+    "GRAPH_RECOMPUTE on a device that is not there": wire.GraphRecompute(9, 1),
+    "GRAPH_RECOMPUTE as before 8.0.0": frame(16, 4, bytes(4)),
+    "SET_TENSOR_2D too short": frame(18, 327),
+    "SET_TENSOR_2D of 2^62 bytes": frame(18, 1 << 62, bytes(400)),
+    "GET_TENSOR_2D with a payload": frame(19, 329, bytes(329)),
+    "COMM_INIT too short": frame(20, 79, bytes(79)),
+    "COMM_INIT on a device that is not there": wire.CommInit(1, 0, 2, 51052, b"127.0.0.1"),
+    "COMM_ALLREDUCE without a pair": wire.CommAllreduce(0, record(None, 8)),
+    "COMM_ALLREDUCE on a device that is not there": wire.CommAllreduce(5, record(None, 8)),
+    "COMM_FREE on a device that is not there": wire.CommFree(1),
 }
 
 Wrong = Callable[[RemoteBuffer], wire.Request]
@@ -69,6 +79,21 @@ WITH_A_BUFFER: dict[str, Wrong] = {
     "get of 2^64 - 1 bytes": lambda own: wire.GetTensor(record(own, 100), 0, U64),
     "memset past the tensor": lambda own: wire.MemsetTensor(record(own, 100), 0, 101, 1),
     "memset of 2^64 - 1 bytes": lambda own: wire.MemsetTensor(record(own, 100), 1, U64, 1),
+    "set in no pieces": lambda own: wire.SetTensor2D(record(own, 100), 0, 8, 0, 8),
+    "set in empty pieces": lambda own: wire.SetTensor2D(record(own, 100), 0, 0, 8, 8),
+    "set in pieces past the tensor": lambda own: wire.SetTensor2D(record(own, 100), 0, 10, 4, 31),
+    "set in pieces past the tensor by their offset": lambda own: wire.SetTensor2D(record(own, 100), 8, 10, 4, 28),
+    "set in pieces past the buffer": lambda own: wire.SetTensor2D(record(own, 100, at=30), 0, 10, 2, 20),
+    "set in pieces that wrap": lambda own: wire.SetTensor2D(record(own, 100), 0, 8, 2, U64),
+    "set in pieces without a buffer": lambda own: wire.SetTensor2D(record(None, 100), 0, 8, 2, 8),
+    "get in no pieces": lambda own: wire.GetTensor2D(record(own, 100), 0, 8, 0, 8),
+    "get in empty pieces": lambda own: wire.GetTensor2D(record(own, 100), 0, 0, 8, 8),
+    "get in pieces past the tensor": lambda own: wire.GetTensor2D(record(own, 100), 1, 10, 10, 10),
+    "get in pieces that wrap": lambda own: wire.GetTensor2D(record(own, 100), U64, 8, 2, 8),
+    "get in pieces whose product wraps": lambda own: wire.GetTensor2D(record(own, 100), 0, 1 << 40, 1 << 40, 0),
+    "get one byte more often than any tensor has bytes": lambda own: wire.GetTensor2D(
+        record(own, 100), 0, 1, 1 << 60, 0
+    ),
     "copy past the buffer": lambda own: wire.CopyTensor(record(own, 100), record(own, 90, at=29)),
     "copy to no buffer": lambda own: wire.CopyTensor(record(own, 8), record(None, 8)),
     "init outside the buffer": lambda own: wire.InitTensor(record(own, 128, at=1)),
@@ -140,9 +165,9 @@ async def test_a_freed_buffer_is_gone() -> None:
 async def test_recompute_after_freeing_a_buffer_of_the_graph_is_refused() -> None:
     async with running() as node, connect(node.endpoint) as client:
         graph = await sum_graph(client)
-        await client.devices[0].compute(graph.nodes, graph.records)
+        await graph.compute()
         await graph.buffer.free()
-        await client.devices[0].recompute()
+        await graph.recompute()
         refused = await node.trace.seen(ConnectionRefused)
         assert refused.clause == "GRAPH-23"
 
@@ -154,7 +179,7 @@ async def test_a_graph_that_may_not_run_does_not(field: str, value: int) -> None
     async with running() as node, connect(node.endpoint) as client:
         graph = await sum_graph(client)
         graph.records[2][field] = value
-        await client.devices[0].compute(graph.nodes, graph.records)
+        await graph.compute()
         await node.trace.seen(ConnectionRefused)
         assert node.device.runs == 0
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refimpl.errors import HandleError, RegionError
+from refimpl.errors import FrameError, HandleError, RegionError
 from refimpl.limits import Limits
 from refimpl.session.ledger import AddressSpace, BufferEntry, Ledger
-from refimpl.session.regions import Region, nbytes, resolve, resolve_copy, span_2d, tensor_nbytes
+from refimpl.session.regions import Region, nbytes, resolve, resolve_2d, resolve_copy, span_2d, tensor_nbytes
 from refimpl.wire.tensor import RPC_TENSOR
 from spec.load import load
 from spec.names import Type
@@ -226,3 +226,35 @@ def test_strided_pieces_span_from_first_to_last_byte() -> None:
 def test_strided_pieces_that_are_nothing_or_too_much_are_refused(size: int, n_copies: int, stride: int) -> None:
     with pytest.raises(RegionError, match="STRIDED-3"):
         span_2d(size, n_copies, stride)
+
+
+def test_strided_pieces_touch_what_lies_between_their_ends(ledger: Ledger) -> None:
+    entry = ledger.add(0, 1000)
+    tensor = record(entry, 200, Type.F32, (10, 1, 1, 1))
+    assert resolve_2d(ledger, tensor, 4, (8, 3, 14)) == Region(entry.handle, 204, 36)
+    assert resolve_2d(ledger, tensor, 39, (1, 1, 1 << 63)) == Region(entry.handle, 239, 1)
+    assert resolve_2d(ledger, tensor, 0, (40, 1000, 0)) == Region(entry.handle, 200, 40)
+
+
+@pytest.mark.parametrize("offset", [0, 5, 41, *WRAPPING])
+@pytest.mark.parametrize(("size", "n_copies", "stride"), [(8, 3, 15), (41, 1, 0), (1, 2, (1 << 64) - 41), (36, 2, 2)])
+def test_strided_pieces_outside_their_tensor_are_refused(
+    ledger: Ledger, offset: int, size: int, n_copies: int, stride: int
+) -> None:
+    tensor = record(ledger.add(0, 1000), 200, Type.F32, (10, 1, 1, 1))
+    if offset + (n_copies - 1) * stride + size > 40:
+        with pytest.raises(RegionError, match="STRIDED-2"):
+            resolve_2d(ledger, tensor, offset, (size, n_copies, stride))
+    else:
+        assert resolve_2d(ledger, tensor, offset, (size, n_copies, stride)).size == (n_copies - 1) * stride + size
+
+
+def test_strided_pieces_need_a_tensor_inside_its_buffer_and_a_message_within_the_limits(ledger: Ledger) -> None:
+    entry = ledger.add(0, 1000)
+    with pytest.raises(RegionError, match="REGION-1"):
+        resolve_2d(ledger, record(entry, 961, Type.F32, (10, 1, 1, 1)), 0, (1, 1, 0))
+    with pytest.raises(FrameError, match=r"FRAME-7.*limits\.tensor_bytes"):
+        resolve_2d(ledger, record(entry, 0, Type.F32, (10, 1, 1, 1)), 0, (1, LIMITS.tensor_bytes + 1, 0))
+    empty = record(entry, 0, Type.F32, (0, 1, 1, 1))
+    with pytest.raises(RegionError, match="STRIDED-2"):
+        resolve_2d(ledger, empty, 0, (1, 1, 0))

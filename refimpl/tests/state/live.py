@@ -14,13 +14,17 @@ from refimpl.service.server import Server
 from refimpl.session.connection import Connection, ConnectionClosed, NeedData, PayloadExpected, Role
 from refimpl.trace import ConnectionFailed, TraceEvent
 from refimpl.wire import messages as wire
+from spec.dialect import Dialect
 from spec.load import load
 
-__all__ = ["BlockingClient", "LiveServer", "Probe", "Refused"]
+__all__ = ["VERSIONS", "BlockingClient", "LiveServer", "Probe", "Refused"]
 
 PATIENCE = 10.0
 """seconds after which whoever waits has found a fault"""
-DIALECT = load().dialect("7.0.0")
+PROGRAMS = 1
+"""compiled graphs of a connection: so few that remembered ones lose theirs"""
+VERSIONS = ("8.0.0", "7.0.0")
+"""served with one device, each on a port of its own"""
 
 
 class Probe:
@@ -99,7 +103,8 @@ class LiveServer:
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
-        self.port = 0
+        self.ports: dict[str, int] = {}
+        """by version"""
         self.faults: list[str] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=trio.run, args=(self._serve,), name="live server")
@@ -117,12 +122,14 @@ class LiveServer:
         assert not self._thread.is_alive()
 
     async def _serve(self) -> None:
-        server = Server([self.probe], DIALECT, Limits(), trace=self._listen)
+        server = Server([self.probe], load().dialect(VERSIONS[0]), Limits(programs=PROGRAMS), trace=self._listen)
         self._token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as nursery:
             self._scope = nursery.cancel_scope
-            listeners = await nursery.start(server.serve, await trio.open_tcp_listeners(0, host="127.0.0.1"))
-            self.port = listeners[0].socket.getsockname()[1]
+            for version in VERSIONS:
+                listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+                await nursery.start(server.serve, listeners, load().dialect(version))
+                self.ports[version] = listeners[0].socket.getsockname()[1]
             self._ready.set()
 
     def _listen(self, event: TraceEvent) -> None:
@@ -135,10 +142,11 @@ class Refused(Exception):
 
 
 class BlockingClient:
-    """One connection to a port of this machine that has said HELLO."""
+    """One connection to a port of this machine that has said HELLO, in the dialect spoken there."""
 
-    def __init__(self, port: int) -> None:
-        self._connection = Connection(Role.CLIENT, DIALECT, Limits())
+    def __init__(self, port: int, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._connection = Connection(Role.CLIENT, dialect, Limits())
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.ask(wire.Hello())
 

@@ -88,7 +88,20 @@ class Client:
 
     connection: BlockingClient
     buffers: list[Buffer] = attrs.field(factory=list)
-    graph: Graph | None = None
+    graphs: dict[int, Graph] = attrs.field(factory=dict)
+    """what the node remembers, by uid; in versions without uids only the last one, under 0"""
+
+    @property
+    def newer(self) -> bool:
+        """Whether it speaks a version with uids and strided transfers."""
+        return "GRAPHS_PER_DEVICE" in self.connection.dialect.constants
+
+    def compute(self, graph: Graph, uid: int) -> None:
+        """Run a graph on the node; `uid` counts only where there are uids."""
+        uid = uid if self.newer else 0
+        self.connection.push(attrs.evolve(graph.message, uid=uid))
+        if uid or not self.newer:
+            self.graphs[uid] = graph
 
     @property
     def size(self) -> int:

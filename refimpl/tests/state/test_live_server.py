@@ -2,7 +2,7 @@
 
 One Hypothesis state machine, real sockets, a device that guards its memory. REFIMPL_STATE_SECONDS (60) bounds the
 time: rounds with the seeds 0, 1, 2 ... are played until it is over, so a longer run repeats a shorter one and goes
-on.
+on. The clients of a round speak the newer version, both, or the older.
 """
 
 import os
@@ -11,21 +11,36 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
+import attrs
 import numpy as np
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from refimpl.device.cpu import CpuDevice
-from refimpl.tests.state.live import BlockingClient, LiveServer, Probe, Refused
+from refimpl.tests.state.live import VERSIONS, BlockingClient, LiveServer, Probe, Refused
 from refimpl.tests.state.model import SLOT, Buffer, Client, Graph, Slot, bytes_record, make_graph
 from refimpl.wire import messages as wire
+from refimpl.wire.strided import Pieces
+from spec.load import load
 from spec.names import Op
 
 SECONDS = float(os.environ.get("REFIMPL_STATE_SECONDS", "60"))
 EXAMPLES = 12
 STEPS = 40
 CLIENTS = 3
+ROUNDS = ((VERSIONS[0],), VERSIONS, (VERSIONS[1],))
+"""versions of the clients of a round, round after round: the newer, both, the older"""
+MISDEEDS = (
+    "past the end",
+    "not mine",
+    "no command",
+    "freed",
+    "bad graph",
+    "no graph",
+    "strided past the end",
+    "no pair",
+)
 BUFFERS = 4
 
 pick = st.integers(0, 1 << 16)
@@ -34,6 +49,9 @@ small = st.integers(0, 3 * SLOT)
 small_floats = st.lists(st.integers(-8, 8), min_size=SLOT // 4, max_size=SLOT // 4).map(
     lambda values: np.array(values, np.float32)
 )
+shapes = st.tuples(st.integers(1, SLOT // 4), st.integers(0, 6))
+"""length and uid of a graph"""
+strides = st.builds(Pieces, st.integers(1, 8), st.integers(1, 8), st.integers(0, 40))
 ops = st.sampled_from([Op.ADD, Op.MUL, Op.SCALE, Op.MUL_MAT])
 
 
@@ -41,6 +59,8 @@ class LiveServerMachine(RuleBasedStateMachine):
     """Clients and the bytes they must find; `server` is set for a round."""
 
     server: ClassVar[LiveServer]
+    versions: ClassVar[tuple[str, ...]]
+    """of the clients, in turn"""
     steps: ClassVar[int] = 0
 
     def __init__(self) -> None:
@@ -59,7 +79,7 @@ class LiveServerMachine(RuleBasedStateMachine):
         return any(client.buffers for client in self.clients)
 
     def has_graph(self) -> bool:
-        return any(client.graph is not None for client in self.clients)
+        return any(client.graphs for client in self.clients)
 
     def buffer(self, choice: int) -> tuple[Client, Buffer]:
         owned = [(client, buffer) for client in self.clients for buffer in client.buffers]
@@ -77,7 +97,8 @@ class LiveServerMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.clients) < CLIENTS)
     @rule(slots=st.integers(1, 4))
     def connect(self, slots: int) -> None:
-        self.clients.append(Client(BlockingClient(self.server.port)))
+        version = self.versions[len(self.clients) % len(self.versions)]
+        self.clients.append(Client(BlockingClient(self.server.ports[version], load().dialect(version))))
         self.allocate_for(self.clients[-1], slots * SLOT)
 
     @precondition(has_client)
@@ -111,6 +132,22 @@ class LiveServerMachine(RuleBasedStateMachine):
         buffer.data[start : start + len(data)] = data
 
     @precondition(has_buffer)
+    @rule(which=pick, pieces=strides, start=small, data=st.binary(min_size=64, max_size=64))
+    def set_and_get_strided(self, which: int, pieces: Pieces, start: int, data: bytes) -> None:
+        client, buffer = self.buffer(which)
+        fitting = _strided(buffer, pieces, start)
+        if fitting is None or not client.newer:
+            return
+        numbers = bytes_record(buffer, 0, len(buffer.data)), start, fitting.size, fitting.count, fitting.stride
+        client.connection.push(wire.SetTensor2D(*numbers), data[: fitting.packed_bytes])
+        begins = [start + number * fitting.stride for number in range(fitting.count)]
+        for number, begin in enumerate(begins):
+            piece = data[number * fitting.size : (number + 1) * fitting.size]
+            buffer.data[begin : begin + fitting.size] = piece
+        found = b"".join(bytes(buffer.data[begin : begin + fitting.size]) for begin in begins)
+        assert client.connection.ask(wire.GetTensor2D(*numbers)) == found
+
+    @precondition(has_buffer)
     @rule(which=pick, other=pick, starts=st.tuples(small, small), size=small)
     def copy(self, which: int, other: int, starts: tuple[int, int], size: int) -> None:
         client, src = self.buffer(which)
@@ -122,26 +159,43 @@ class LiveServerMachine(RuleBasedStateMachine):
         dst.data[to : to + size] = bytes(src.data[at : at + size])
 
     @precondition(has_client)
-    @rule(who=pick, op=ops, places=st.tuples(pick, pick, pick), length=st.integers(1, SLOT // 4), values=small_floats)
-    def compute(self, who: int, op: Op, places: tuple[int, int, int], length: int, values: np.ndarray) -> None:
-        client = self.client(who)
+    @rule(who=pick, op=ops, places=st.tuples(pick, pick, pick), shape=shapes, values=small_floats)
+    def compute(
+        self, who: int, op: Op, places: tuple[int, int, int], shape: tuple[int, int], values: np.ndarray
+    ) -> None:
+        client, (length, uid) = self.client(who), shape
         if (graph := _graph(client, op, places, length)) is not None:
             _set_operands(client, graph, values)
-            client.connection.push(graph.message)
+            client.compute(graph, uid)
             graph.run()
-            client.graph = graph
+
+    @precondition(has_client)
+    @rule(who=pick, two_ops=st.tuples(ops, ops), places=st.tuples(pick, pick, pick), values=small_floats)
+    def take_turns(self, who: int, two_ops: tuple[Op, Op], places: tuple[int, int, int], values: np.ndarray) -> None:
+        """Two graphs of a client, one after the other and again: each uid means its own."""
+        client = self.client(who)
+        graphs = [graph for op in two_ops if (graph := _graph(client, op, places, 4)) is not None]
+        for graph, uid in zip(graphs, (1, 2), strict=False):
+            _set_operands(client, graph, values)
+            client.compute(graph, uid)
+            graph.run()
+        for graph, uid in zip(graphs, (1, 2), strict=False) if client.newer else ():
+            _set_operands(client, graph, values)
+            client.connection.push(wire.GraphRecompute(0, uid))
+            graph.run()
 
     @precondition(has_graph)
     @rule(which=pick, values=small_floats)
     def recompute(self, which: int, values: np.ndarray) -> None:
-        owners = [client for client in self.clients if client.graph is not None]
-        client = owners[which % len(owners)]
-        if client.graph is not None and client.graph.alive <= set(client.buffers):
-            _set_operands(client, client.graph, values)
-            client.connection.push(wire.GraphRecompute(0))
-            client.graph.run()
+        known = [(client, uid) for client in self.clients for uid in client.graphs]
+        client, uid = known[which % len(known)]
+        graph = client.graphs[uid]
+        if graph.alive <= set(client.buffers):
+            _set_operands(client, graph, values)
+            client.connection.push(wire.GraphRecompute(0, uid))
+            graph.run()
             return
-        client.connection.push(wire.GraphRecompute(0))
+        client.connection.push(wire.GraphRecompute(0, uid))
         assert client.connection.refused()
         self.gone(client)
 
@@ -178,7 +232,7 @@ class LiveServerMachine(RuleBasedStateMachine):
         probe.endless = False
 
     @precondition(has_buffer)
-    @rule(which=pick, how=st.sampled_from(["past the end", "not mine", "no command", "freed", "bad graph", "no graph"]))
+    @rule(which=pick, how=st.sampled_from(MISDEEDS))
     def misbehave(self, which: int, how: str) -> None:
         client, buffer = self.buffer(which)
         strangers = [other for other in self.clients if other is not client and other.buffers]
@@ -200,6 +254,15 @@ class LiveServerMachine(RuleBasedStateMachine):
         while self.clients:
             self.gone(self.clients[-1])
         assert self.server.probe.settled(0)
+
+
+def _strided(buffer: Buffer, pieces: Pieces, start: int) -> Pieces | None:
+    """As many of the pieces as fit the buffer from `start` on; None if not one does."""
+    room = len(buffer.data) - start - pieces.size
+    if room < 0:
+        return None
+    fitting = room // pieces.stride + 1 if pieces.stride else pieces.count
+    return attrs.evolve(pieces, count=min(pieces.count, fitting))
 
 
 def _inside(buffer: Buffer, start: int, data: bytes) -> tuple[int, bytes]:
@@ -253,10 +316,25 @@ def _bad_graph(client: Client, buffer: Buffer, foreign: Buffer) -> None:
 
 
 def _no_graph(client: Client, buffer: Buffer, foreign: Buffer) -> None:
-    if client.graph is None:
-        client.connection.push(wire.GraphRecompute(0))
+    if client.newer:
+        client.connection.push(wire.GraphRecompute(0, max(client.graphs, default=0) + 1))
     else:
-        client.connection.push(wire.GraphRecompute(1))
+        client.connection.push(wire.GraphRecompute(1 if client.graphs else 0))
+
+
+def _strided_past_the_end(client: Client, buffer: Buffer, foreign: Buffer) -> None:
+    if not client.newer:
+        return _past_the_end(client, buffer, foreign)
+    size = len(buffer.data)
+    request = wire.SetTensor2D(bytes_record(buffer, 0, size), 0, 1, 2, size)
+    client.connection.push(request, b"!!")
+
+
+def _no_pair(client: Client, buffer: Buffer, foreign: Buffer) -> None:
+    if not client.newer:
+        return _no_command(client, buffer, foreign)
+    assert client.connection.ask(wire.CommInit(0, 0, 2, 1, b"127.0.0.1")).ok == 0
+    client.connection.push(wire.CommAllreduce(0, bytes_record(buffer, 0, 0)))
 
 
 WRONG: dict[str, Callable[[Client, Buffer, Buffer], None]] = {
@@ -266,6 +344,8 @@ WRONG: dict[str, Callable[[Client, Buffer, Buffer], None]] = {
     "freed": _freed,
     "bad graph": _bad_graph,
     "no graph": _no_graph,
+    "strided past the end": _strided_past_the_end,
+    "no pair": _no_pair,
 }
 
 
@@ -283,6 +363,7 @@ def test_a_live_server_survives() -> None:
     with LiveServer(Probe(CpuDevice(threads=2, guard=True))) as server:
         LiveServerMachine.server = server
         while time.monotonic() < end or not rounds:
+            LiveServerMachine.versions = ROUNDS[rounds % len(ROUNDS)]
             run_state_machine_as_test(seed(rounds)(LiveServerMachine), settings=quiet)
             rounds += 1
     print(f"\n{rounds} rounds of {EXAMPLES} examples, {LiveServerMachine.steps} steps")

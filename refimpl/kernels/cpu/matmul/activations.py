@@ -32,7 +32,7 @@ from refimpl.kernels.cpu.matmul.layout import ACTIVATION, BLOCK, QUANTS, WORD_SU
 from refimpl.kernels.cpu.step import SRC0, chunk_of, claim, count, extent, extra, row, rows_of
 from refimpl.kernels.cpu.words import rounded_to_f16, store_f32
 
-__all__ = ["quantise_q8"]
+__all__ = ["quantise_block", "quantise_q8"]
 
 F32 = 4
 LARGEST = np.float32(127)
@@ -41,7 +41,7 @@ SMALLEST = np.float32(127 / 3.4028235e38)
 
 
 @inline
-def _quantise_block(x: int, out: int) -> None:
+def quantise_block(x: int, out: int) -> None:
     """32 floats at x -> one activation block at out: q = rint(x * (127 / amax))"""
     low, high = load_f32x16(x), load_f32x16(x + 16 * F32)
     amax = largest_f32x16(max_f32x16(abs_f32x16(low), abs_f32x16(high)))
@@ -81,7 +81,7 @@ def quantise_q8(step: int, worker: int) -> None:
         for unit in range(start, min(units, start + chunk)):
             if remaining == 0:
                 x, remaining = _block_at(step, blocks, unit)
-            _quantise_block(x, out + unit * ACTIVATION)
+            quantise_block(x, out + unit * ACTIVATION)
             x += BLOCK * F32
             remaining -= 1
         start = claim(step, worker, chunk)

@@ -13,9 +13,12 @@ activations meets them all. A group of 16 rows takes as many bytes as before. Fo
 
     Q4_0    16 f16 d |            4 planes of 64 nibble bytes
     Q4_1    16 f16 d | 16 f16 m | 4 planes of 64 nibble bytes
+    Q5_0    16 f16 d |            1 plane of fifth bits | 4 planes of 64 nibble bytes
+    Q5_1    16 f16 d | 16 f16 m | 1 plane of fifth bits | 4 planes of 64 nibble bytes
     Q8_0    16 f16 d |            8 planes of 64 bytes, their signs flipped so that they are unsigned
 
 Byte 4 r + t of plane j is byte 4 j + t of row r's block. A nibble plane holds columns 4j .. 4j+3 low, 16+4j .. high.
+Fifth bits are turned on the way (fifths.py), so that bit j of byte 4 r + t belongs to column 4j + t.
 """
 
 __all__ = [
@@ -29,6 +32,10 @@ __all__ = [
     "Q4_0_BYTES",
     "Q4_1",
     "Q4_1_BYTES",
+    "Q5_0",
+    "Q5_0_BYTES",
+    "Q5_1",
+    "Q5_1_BYTES",
     "Q8_0",
     "Q8_0_BYTES",
     "QUANTS",
@@ -45,6 +52,6 @@ HALVES = 32
 """bytes of 16 F16 numbers"""
 PLANE = 64
 
-Q4_0, Q4_1, Q8_0 = 2, 3, 8
+Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 = 2, 3, 6, 7, 8
 """type numbers, as compiled code compares them"""
-Q4_0_BYTES, Q4_1_BYTES, Q8_0_BYTES = 18, 20, 34
+Q4_0_BYTES, Q4_1_BYTES, Q5_0_BYTES, Q5_1_BYTES, Q8_0_BYTES = 18, 20, 22, 24, 34

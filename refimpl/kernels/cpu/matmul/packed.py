@@ -1,13 +1,8 @@
 """MUL_MAT with packed weights: 16 rows at once, two columns at once where there are enough.
 
-    W (k, m) packed, X (rows of Q8 blocks) at extra word 0 -> dst (m, n, B2, B3)
-
 The products of words 4j .. 4j+3 of all blocks are added up in a sum j of their own, and the eight sums at the end in
 the order ((0+4) + (2+6)) + ((1+5) + (3+7)): so does ggml with 256-bit registers, and the results have the same bits.
 Activations are quantised anew in every layer, which makes another token out of another bit soon enough.
-
-A unit is one group of 16 weight rows and one panel of PANEL columns. Panels come outermost, so that their activations
-stay in the second-level cache while all weights pass by.
 """
 
 from typing import Any
@@ -22,6 +17,7 @@ from refimpl.kernels.cpu.lanes import (
     high_nibbles,
     load_f16x16,
     load_i8x64,
+    load_i32x16,
     low_nibbles,
     mul_f32x16,
     splat_f32x16,
@@ -29,6 +25,7 @@ from refimpl.kernels.cpu.lanes import (
     widen_f16x16,
     zero_f32x16,
 )
+from refimpl.kernels.cpu.matmul.fifths import fifth_plane
 from refimpl.kernels.cpu.matmul.layout import (
     ACTIVATION,
     BLOCK,
@@ -39,19 +36,46 @@ from refimpl.kernels.cpu.matmul.layout import (
     Q4_0_BYTES,
     Q4_1,
     Q4_1_BYTES,
+    Q5_0,
+    Q5_0_BYTES,
+    Q5_1,
+    Q5_1_BYTES,
     Q8_0,
     Q8_0_BYTES,
     QUANTS,
     WORD_SUMS,
     S,
 )
-from refimpl.kernels.cpu.step import DST, SRC0, address, chunk_of, claim, count, extent, extra, row, rows_of
+from refimpl.kernels.cpu.matmul.units import blocks_of, by_panels, column_at, group_at, place
+from refimpl.kernels.cpu.simd import I8X64, I32X16, binary, cast, gain_planes
 from refimpl.kernels.cpu.words import f32_at
 
-__all__ = ["mul_mat_packed_q4_0", "mul_mat_packed_q4_1", "mul_mat_packed_q8_0"]
+__all__ = [
+    "mul_mat_packed_q4_0",
+    "mul_mat_packed_q4_1",
+    "mul_mat_packed_q5_0",
+    "mul_mat_packed_q5_1",
+    "mul_mat_packed_q8_0",
+]
 
-F32 = 4
-PANEL = 64
+gain_less_16 = gain_planes(16)
+or_i8x64, bytes_i32x16 = binary("or_", I8X64), cast("bitcast", I32X16, I8X64)
+
+
+@inline
+def _five_bit_planes(fifths: Any, at: int) -> Any:
+    """The same of a plane of fifth bits and those of nibbles at `at`."""
+    v0, v1, v2, v3 = load_i8x64(at), load_i8x64(at + PLANE), load_i8x64(at + 2 * PLANE), load_i8x64(at + 3 * PLANE)
+    return (
+        or_i8x64(low_nibbles(v0), bytes_i32x16(fifth_plane(fifths, 0))),
+        or_i8x64(low_nibbles(v1), bytes_i32x16(fifth_plane(fifths, 1))),
+        or_i8x64(low_nibbles(v2), bytes_i32x16(fifth_plane(fifths, 2))),
+        or_i8x64(low_nibbles(v3), bytes_i32x16(fifth_plane(fifths, 3))),
+        or_i8x64(high_nibbles(v0), bytes_i32x16(fifth_plane(fifths, 4))),
+        or_i8x64(high_nibbles(v1), bytes_i32x16(fifth_plane(fifths, 5))),
+        or_i8x64(high_nibbles(v2), bytes_i32x16(fifth_plane(fifths, 6))),
+        or_i8x64(high_nibbles(v3), bytes_i32x16(fifth_plane(fifths, 7))),
+    )
 
 
 @inline
@@ -69,7 +93,9 @@ def _planes(kind: int, p: int) -> Any:
             load_i8x64(at + 6 * PLANE),
             load_i8x64(at + 7 * PLANE),
         )
-    at = p + (2 * HALVES if kind == Q4_1 else HALVES)
+    at = p + (2 * HALVES if kind in (Q4_1, Q5_1) else HALVES)
+    if kind in (Q5_0, Q5_1):
+        return _five_bit_planes(load_i32x16(at), at + PLANE)
     v0, v1, v2, v3 = load_i8x64(at), load_i8x64(at + PLANE), load_i8x64(at + 2 * PLANE), load_i8x64(at + 3 * PLANE)
     return (
         low_nibbles(v0),
@@ -87,8 +113,10 @@ def _planes(kind: int, p: int) -> Any:
 def _gained(kind: int, a: int, w: Any, d: Any, sums: Any) -> Any:
     """Add the product of one packed block with one activation block to the eight sums of a column."""
     scale = mul_f32x16(d, splat_f32x16(f32_at(a)))
-    if kind == Q4_1:
+    if kind in (Q4_1, Q5_1):
         return gain_unsigned(sums, w, a + QUANTS, a + WORD_SUMS, scale)
+    if kind == Q5_0:
+        return gain_less_16(sums, w, a + QUANTS, a + WORD_SUMS, scale)
     if kind == Q4_0:
         return gain_less_8(sums, w, a + QUANTS, a + WORD_SUMS, scale)
     return gain_less_128(sums, w, a + QUANTS, a + WORD_SUMS, scale)
@@ -97,7 +125,7 @@ def _gained(kind: int, a: int, w: Any, d: Any, sums: Any) -> Any:
 @inline
 def _minima(kind: int, p: int, a: int, minima: Any) -> Any:
     """Add the share of the minima of a packed block."""
-    if kind == Q4_1:
+    if kind in (Q4_1, Q5_1):
         return fma_f32x16(widen_f16x16(load_f16x16(p + HALVES)), splat_f32x16(f32_at(a + S)), minima)
     return minima
 
@@ -144,51 +172,43 @@ def _two_columns(kind: int, size: int, p: int, a: int, blocks: int) -> Any:
 
 
 @inline
-def _place(step: int, first: int, column: int) -> Any:
-    """Where 16 results of a column go, `first` being the number of the first weight row."""
-    i1, i2, i3 = rows_of(step + DST, column)
-    return row(step + DST, i1, i2, i3) + F32 * first
-
-
-@inline
-def _multiply(kind: int, size: int, step: int, worker: int) -> None:
-    blocks, groups, columns = extent(step + SRC0, 0) // BLOCK, extent(step + SRC0, 1) // GROUP, count(step + DST)
-    each = blocks * ACTIVATION
-    units = groups * ((columns + PANEL - 1) // PANEL)
-    chunk = chunk_of(worker, units)
-    start = claim(step, worker, chunk)
-    while start < units:
-        for unit in range(start, min(units, start + chunk)):
-            panel = unit // groups
-            group = unit - panel * groups
-            p = address(step + SRC0) + group * blocks * GROUP * size
-            column, end = panel * PANEL, min(columns, (panel + 1) * PANEL)
-            while column < end:
-                a = extra(step, 0) + column * each
-                if end - column > 1:
-                    first, second = _two_columns(kind, size, p, a, blocks)
-                    store_f32x16(_place(step, group * GROUP, column), first)
-                    store_f32x16(_place(step, group * GROUP, column + 1), second)
-                    column += 2
-                else:
-                    store_f32x16(_place(step, group * GROUP, column), _one_column(kind, size, p, a, blocks))
-                    column += 1
-        start = claim(step, worker, chunk)
+def _columns(form: Any, step: int, group: int, column: int, end: int) -> Any:
+    """Two columns, or one if no more are left."""
+    p, a, blocks = group_at(form, step, group), column_at(form, step, column), blocks_of(form, step)
+    if end - column > 1:
+        first, second = _two_columns(form[0], form[1], p, a, blocks)
+        store_f32x16(place(step, group, column), first)
+        store_f32x16(place(step, group, column + 1), second)
+        return column + 2
+    store_f32x16(place(step, group, column), _one_column(form[0], form[1], p, a, blocks))
+    return column + 1
 
 
 @kernel
 def mul_mat_packed_q4_0(step: int, worker: int) -> None:
     """Packed Q4_0 weights"""
-    _multiply(Q4_0, Q4_0_BYTES, step, worker)
+    by_panels((Q4_0, Q4_0_BYTES, BLOCK, ACTIVATION), _columns, step, worker)
 
 
 @kernel
 def mul_mat_packed_q4_1(step: int, worker: int) -> None:
     """Packed Q4_1 weights"""
-    _multiply(Q4_1, Q4_1_BYTES, step, worker)
+    by_panels((Q4_1, Q4_1_BYTES, BLOCK, ACTIVATION), _columns, step, worker)
+
+
+@kernel
+def mul_mat_packed_q5_0(step: int, worker: int) -> None:
+    """Packed Q5_0 weights"""
+    by_panels((Q5_0, Q5_0_BYTES, BLOCK, ACTIVATION), _columns, step, worker)
+
+
+@kernel
+def mul_mat_packed_q5_1(step: int, worker: int) -> None:
+    """Packed Q5_1 weights"""
+    by_panels((Q5_1, Q5_1_BYTES, BLOCK, ACTIVATION), _columns, step, worker)
 
 
 @kernel
 def mul_mat_packed_q8_0(step: int, worker: int) -> None:
     """Packed Q8_0 weights"""
-    _multiply(Q8_0, Q8_0_BYTES, step, worker)
+    by_panels((Q8_0, Q8_0_BYTES, BLOCK, ACTIVATION), _columns, step, worker)

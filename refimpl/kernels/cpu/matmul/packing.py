@@ -1,11 +1,16 @@
-"""Weights change between their own layout and the packed one, in place, 16 rows at a time (layout.py says how).
+"""Weights change between their own layout and the packed one, in place, 16 rows at a time (layout.py, k_quants too).
 
 A step's src0 is the whole matrix, without gaps, its rows a multiple of 16. Scratch: 16 rows. Both ways are exact, so
 what is unpacked is byte for byte what was packed.
 """
 
+from typing import Any
+
 from refimpl.kernels.cpu.compiled import inline, kernel
 from refimpl.kernels.cpu.lanes import flip_signs_32, load_i8x32, load_i8x64, store_i8x32, store_i8x64
+from refimpl.kernels.cpu.matmul.fifths import turned, turned_back
+from refimpl.kernels.cpu.matmul.k_quants.layout import BLOCK as BLOCK_K
+from refimpl.kernels.cpu.matmul.k_quants.layout import Q4_K_BYTES, Q5_K_BYTES, Q6_K_BYTES
 from refimpl.kernels.cpu.matmul.layout import (
     BLOCK,
     GROUP,
@@ -13,14 +18,44 @@ from refimpl.kernels.cpu.matmul.layout import (
     PLANE,
     Q4_0_BYTES,
     Q4_1_BYTES,
+    Q5_0_BYTES,
+    Q5_1_BYTES,
     Q8_0_BYTES,
 )
 from refimpl.kernels.cpu.step import SRC0, address, chunk_of, claim, count, extent, scratch
 from refimpl.kernels.cpu.words import i8_at, i32_at, store_i8, store_i32
 
-__all__ = ["pack_q4_0", "pack_q4_1", "pack_q8_0", "unpack_q4_0", "unpack_q4_1", "unpack_q8_0"]
+__all__ = [
+    "pack_q4_0",
+    "pack_q4_1",
+    "pack_q4_k",
+    "pack_q5_0",
+    "pack_q5_1",
+    "pack_q5_k",
+    "pack_q6_k",
+    "pack_q8_0",
+    "unpack_q4_0",
+    "unpack_q4_1",
+    "unpack_q4_k",
+    "unpack_q5_0",
+    "unpack_q5_1",
+    "unpack_q5_k",
+    "unpack_q6_k",
+    "unpack_q8_0",
+]
 
 WORD = 4
+SIZE, ELEMENTS, SCALES, SCALES_AT, WORDS_AT, CHANGE = range(6)
+"""of a form: bytes and elements of a block, how many F16 it has and where, where its words begin, what is changed"""
+NOTHING, SIGNS, FIFTHS = range(3)
+Q4_0 = Q4_0_BYTES, BLOCK, 1, 0, 2, NOTHING
+Q4_1 = Q4_1_BYTES, BLOCK, 2, 0, 4, NOTHING
+Q5_0 = Q5_0_BYTES, BLOCK, 1, 0, 2, FIFTHS
+Q5_1 = Q5_1_BYTES, BLOCK, 2, 0, 4, FIFTHS
+Q8_0 = Q8_0_BYTES, BLOCK, 1, 0, 2, SIGNS
+Q4_K = Q4_K_BYTES, BLOCK_K, 2, 0, 4, NOTHING
+Q5_K = Q5_K_BYTES, BLOCK_K, 2, 0, 4, NOTHING
+Q6_K = Q6_K_BYTES, BLOCK_K, 1, 208, 0, NOTHING
 
 
 @inline
@@ -41,33 +76,37 @@ def _move_half(source: int, target: int) -> None:
 
 
 @inline
-def _pack_group(rows: int, packed: int, blocks: int, size: int, halves: int) -> None:
-    """16 rows of `blocks` blocks of `size` bytes, of which the first 2 * halves are scales, to `packed`."""
-    planes = (size - 2 * halves) // WORD
+def _pack_group(form: Any, rows: int, packed: int, blocks: int) -> None:
+    """16 rows of `blocks` blocks to `packed`."""
     for b in range(blocks):
         for r in range(GROUP):
-            source = rows + (r * blocks + b) * size
-            for h in range(halves):
-                _move_half(source + 2 * h, packed + h * HALVES + 2 * r)
-            for j in range(planes):
-                target = packed + halves * HALVES + j * PLANE + WORD * r
-                store_i32(target, i32_at(source + 2 * halves + WORD * j))
-        packed += GROUP * size
+            source = rows + (r * blocks + b) * form[SIZE]
+            for h in range(form[SCALES]):
+                _move_half(source + form[SCALES_AT] + 2 * h, packed + h * HALVES + 2 * r)
+            source += form[WORDS_AT]
+            target = packed + form[SCALES] * HALVES + WORD * r
+            for j in range((form[SIZE] - 2 * form[SCALES]) // WORD):
+                store_i32(target + j * PLANE, i32_at(source + WORD * j))
+            if form[CHANGE] == FIFTHS:
+                store_i32(target, turned(i32_at(target)))
+        packed += GROUP * form[SIZE]
 
 
 @inline
-def _unpack_group(packed: int, rows: int, blocks: int, size: int, halves: int) -> None:
+def _unpack_group(form: Any, packed: int, rows: int, blocks: int) -> None:
     """The way back."""
-    planes = (size - 2 * halves) // WORD
     for b in range(blocks):
         for r in range(GROUP):
-            target = rows + (r * blocks + b) * size
-            for h in range(halves):
-                _move_half(packed + h * HALVES + 2 * r, target + 2 * h)
-            for j in range(planes):
-                source = packed + halves * HALVES + j * PLANE + WORD * r
-                store_i32(target + 2 * halves + WORD * j, i32_at(source))
-        packed += GROUP * size
+            target = rows + (r * blocks + b) * form[SIZE]
+            for h in range(form[SCALES]):
+                _move_half(packed + h * HALVES + 2 * r, target + form[SCALES_AT] + 2 * h)
+            target += form[WORDS_AT]
+            source = packed + form[SCALES] * HALVES + WORD * r
+            for j in range((form[SIZE] - 2 * form[SCALES]) // WORD):
+                store_i32(target + WORD * j, i32_at(source + j * PLANE))
+            if form[CHANGE] == FIFTHS:
+                store_i32(target, turned_back(i32_at(target)))
+        packed += GROUP * form[SIZE]
 
 
 @inline
@@ -79,9 +118,9 @@ def _flip_group(rows: int, blocks: int) -> None:
 
 
 @inline
-def _pack(step: int, worker: int, size: int, halves: int, signed: bool) -> None:
-    blocks = extent(step + SRC0, 0) // BLOCK
-    group, spare = GROUP * blocks * size, scratch(worker)
+def _pack(form: Any, step: int, worker: int) -> None:
+    blocks = extent(step + SRC0, 0) // form[ELEMENTS]
+    group, spare = GROUP * blocks * form[SIZE], scratch(worker)
     units = count(step + SRC0) // GROUP
     chunk = chunk_of(worker, units)
     start = claim(step, worker, chunk)
@@ -89,16 +128,16 @@ def _pack(step: int, worker: int, size: int, halves: int, signed: bool) -> None:
         for unit in range(start, min(units, start + chunk)):
             place = address(step + SRC0) + unit * group
             _copy(place, spare, group)
-            if signed:
+            if form[CHANGE] == SIGNS:
                 _flip_group(spare, blocks)
-            _pack_group(spare, place, blocks, size, halves)
+            _pack_group(form, spare, place, blocks)
         start = claim(step, worker, chunk)
 
 
 @inline
-def _unpack(step: int, worker: int, size: int, halves: int, signed: bool) -> None:
-    blocks = extent(step + SRC0, 0) // BLOCK
-    group, spare = GROUP * blocks * size, scratch(worker)
+def _unpack(form: Any, step: int, worker: int) -> None:
+    blocks = extent(step + SRC0, 0) // form[ELEMENTS]
+    group, spare = GROUP * blocks * form[SIZE], scratch(worker)
     units = count(step + SRC0) // GROUP
     chunk = chunk_of(worker, units)
     start = claim(step, worker, chunk)
@@ -106,8 +145,8 @@ def _unpack(step: int, worker: int, size: int, halves: int, signed: bool) -> Non
         for unit in range(start, min(units, start + chunk)):
             place = address(step + SRC0) + unit * group
             _copy(place, spare, group)
-            _unpack_group(spare, place, blocks, size, halves)
-            if signed:
+            _unpack_group(form, spare, place, blocks)
+            if form[CHANGE] == SIGNS:
                 _flip_group(place, blocks)
         start = claim(step, worker, chunk)
 
@@ -115,34 +154,94 @@ def _unpack(step: int, worker: int, size: int, halves: int, signed: bool) -> Non
 @kernel
 def pack_q4_0(step: int, worker: int) -> None:
     """Q4_0, own layout -> packed"""
-    _pack(step, worker, Q4_0_BYTES, 1, False)
+    _pack(Q4_0, step, worker)
 
 
 @kernel
 def pack_q4_1(step: int, worker: int) -> None:
     """Q4_1, own layout -> packed"""
-    _pack(step, worker, Q4_1_BYTES, 2, False)
+    _pack(Q4_1, step, worker)
+
+
+@kernel
+def pack_q5_0(step: int, worker: int) -> None:
+    """Q5_0, own layout -> packed"""
+    _pack(Q5_0, step, worker)
+
+
+@kernel
+def pack_q5_1(step: int, worker: int) -> None:
+    """Q5_1, own layout -> packed"""
+    _pack(Q5_1, step, worker)
 
 
 @kernel
 def pack_q8_0(step: int, worker: int) -> None:
     """Q8_0, own layout -> packed"""
-    _pack(step, worker, Q8_0_BYTES, 1, True)
+    _pack(Q8_0, step, worker)
+
+
+@kernel
+def pack_q4_k(step: int, worker: int) -> None:
+    """Q4_K, own layout -> packed"""
+    _pack(Q4_K, step, worker)
+
+
+@kernel
+def pack_q5_k(step: int, worker: int) -> None:
+    """Q5_K, own layout -> packed"""
+    _pack(Q5_K, step, worker)
+
+
+@kernel
+def pack_q6_k(step: int, worker: int) -> None:
+    """Q6_K, own layout -> packed"""
+    _pack(Q6_K, step, worker)
 
 
 @kernel
 def unpack_q4_0(step: int, worker: int) -> None:
     """Q4_0, packed -> own layout"""
-    _unpack(step, worker, Q4_0_BYTES, 1, False)
+    _unpack(Q4_0, step, worker)
 
 
 @kernel
 def unpack_q4_1(step: int, worker: int) -> None:
     """Q4_1, packed -> own layout"""
-    _unpack(step, worker, Q4_1_BYTES, 2, False)
+    _unpack(Q4_1, step, worker)
+
+
+@kernel
+def unpack_q5_0(step: int, worker: int) -> None:
+    """Q5_0, packed -> own layout"""
+    _unpack(Q5_0, step, worker)
+
+
+@kernel
+def unpack_q5_1(step: int, worker: int) -> None:
+    """Q5_1, packed -> own layout"""
+    _unpack(Q5_1, step, worker)
 
 
 @kernel
 def unpack_q8_0(step: int, worker: int) -> None:
     """Q8_0, packed -> own layout"""
-    _unpack(step, worker, Q8_0_BYTES, 1, True)
+    _unpack(Q8_0, step, worker)
+
+
+@kernel
+def unpack_q4_k(step: int, worker: int) -> None:
+    """Q4_K, packed -> own layout"""
+    _unpack(Q4_K, step, worker)
+
+
+@kernel
+def unpack_q5_k(step: int, worker: int) -> None:
+    """Q5_K, packed -> own layout"""
+    _unpack(Q5_K, step, worker)
+
+
+@kernel
+def unpack_q6_k(step: int, worker: int) -> None:
+    """Q6_K, packed -> own layout"""
+    _unpack(Q6_K, step, worker)

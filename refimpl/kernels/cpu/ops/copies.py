@@ -27,6 +27,8 @@ __all__ = [
     "copy_q4_0_to_f32",
     "copy_q4_1_to_f32",
     "copy_q8_0_to_f32",
+    "elements_copied",
+    "rows_copied",
 ]
 
 PIECE = 2048
@@ -117,7 +119,7 @@ def _copy_elements(step: int, first: int, last: int, move: Any, move_one: Any, g
 
 
 @inline
-def _copy(step: int, worker: int, move: Any, move_one: Any, gaps: Any) -> Any:
+def elements_copied(step: int, worker: int, move: Any, move_one: Any, gaps: Any) -> Any:
     total = extent(step + DST, 0) * count(step + DST)
     units = (total + PIECE - 1) // PIECE
     chunk = chunk_of(worker, units)
@@ -150,29 +152,29 @@ def _widen_one(out: int, x: int) -> None:
 @kernel
 def copy_2_bytes(step: int, worker: int) -> None:
     """From a type of 2 bytes to itself."""
-    _copy(step, worker, move_2, _move_one_2, (2, 2))
+    elements_copied(step, worker, move_2, _move_one_2, (2, 2))
 
 
 @kernel
 def copy_4_bytes(step: int, worker: int) -> None:
     """From a type of 4 bytes to itself."""
-    _copy(step, worker, move_4, _move_one_4, (4, 4))
+    elements_copied(step, worker, move_4, _move_one_4, (4, 4))
 
 
 @kernel
 def copy_f32_to_f16(step: int, worker: int) -> None:
     """Rounded to the nearest F16, ties to even."""
-    _copy(step, worker, narrow, _narrow_one, (F16, F32))
+    elements_copied(step, worker, narrow, _narrow_one, (F16, F32))
 
 
 @kernel
 def copy_f16_to_f32(step: int, worker: int) -> None:
     """Exact."""
-    _copy(step, worker, widen, _widen_one, (F32, F16))
+    elements_copied(step, worker, widen, _widen_one, (F32, F16))
 
 
 @inline
-def _copy_rows(step: int, worker: int, n: int, move: Any) -> Any:
+def rows_copied(step: int, worker: int, n: int, move: Any) -> Any:
     """Row by row; `n` is what `move` counts in."""
     units = count(step + DST)
     chunk = chunk_of(worker, units)
@@ -187,22 +189,22 @@ def _copy_rows(step: int, worker: int, n: int, move: Any) -> Any:
 @kernel
 def copy_block_rows(step: int, worker: int) -> None:
     """From a block type to itself; extra word 0: bytes of a row"""
-    _copy_rows(step, worker, extra(step, ROW_BYTES), move_1)
+    rows_copied(step, worker, extra(step, ROW_BYTES), move_1)
 
 
 @kernel
 def copy_q4_0_to_f32(step: int, worker: int) -> None:
     """Dequantised."""
-    _copy_rows(step, worker, extent(step + DST, 0), from_q4_0)
+    rows_copied(step, worker, extent(step + DST, 0), from_q4_0)
 
 
 @kernel
 def copy_q4_1_to_f32(step: int, worker: int) -> None:
     """Dequantised."""
-    _copy_rows(step, worker, extent(step + DST, 0), from_q4_1)
+    rows_copied(step, worker, extent(step + DST, 0), from_q4_1)
 
 
 @kernel
 def copy_q8_0_to_f32(step: int, worker: int) -> None:
     """Dequantised."""
-    _copy_rows(step, worker, extent(step + DST, 0), from_q8_0)
+    rows_copied(step, worker, extent(step + DST, 0), from_q8_0)

@@ -62,7 +62,16 @@ from refimpl.kernels.cpu.step import (
 )
 from refimpl.kernels.cpu.words import f32_at
 
-__all__ = ["MASK_F16", "MASK_F32", "MASK_KIND", "MASK_NONE", "rms_norm_f32", "soft_max_f32"]
+__all__ = [
+    "MASK_F16",
+    "MASK_F32",
+    "MASK_KIND",
+    "MASK_NONE",
+    "rms_norm_f32",
+    "scaled",
+    "soft_max_f32",
+    "sum_of_squares",
+]
 
 F16, F32 = 2, 4
 LANES, WIDE_LANES = 16, 8
@@ -84,7 +93,7 @@ def _squares(x: int) -> Any:
 
 
 @plain
-def _sum_of_squares(x: int, n: int) -> Any:
+def sum_of_squares(x: int, n: int) -> Any:
     """float64"""
     a, b, c, d = zero_f64x8(), zero_f64x8(), zero_f64x8(), zero_f64x8()
     size = F32 * WIDE_LANES
@@ -104,7 +113,7 @@ def _sum_of_squares(x: int, n: int) -> Any:
 
 
 @plain
-def _scaled(out: int, x: int, n: int, factor: Any) -> None:
+def scaled(out: int, x: int, n: int, factor: Any) -> None:
     """out = x * factor"""
     factors = splat_f32x16(factor)
     i = 0
@@ -127,8 +136,8 @@ def rms_norm_f32(step: int, worker: int) -> None:
         for number in range(start, min(units, start + chunk)):
             i1, i2, i3 = rows_of(step + DST, number)
             x = row(step + SRC0, i1, i2, i3)
-            mean = np.float32(_sum_of_squares(x, n) / n)
-            _scaled(row(step + DST, i1, i2, i3), x, n, ONE / np.float32(math.sqrt(mean + epsilon)))
+            mean = np.float32(sum_of_squares(x, n) / n)
+            scaled(row(step + DST, i1, i2, i3), x, n, ONE / np.float32(math.sqrt(mean + epsilon)))
         start = claim(step, worker, chunk)
 
 
@@ -226,5 +235,5 @@ def soft_max_f32(step: int, worker: int) -> None:
             total = _exponentiated(out, n, top)
             if sinks != 0:
                 total += np.float32(math.exp(f32_at(sinks + F32 * i2) - top))
-            _scaled(out, out, n, ZERO if total == 0 else ONE / total)
+            scaled(out, out, n, ZERO if total == 0 else ONE / total)
         start = claim(step, worker, chunk)

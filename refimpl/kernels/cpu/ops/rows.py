@@ -30,11 +30,13 @@ from refimpl.kernels.cpu.step import (
 from refimpl.kernels.cpu.words import i32_at, i64_at
 
 __all__ = [
+    "gathered",
     "get_rows_4_bytes",
     "get_rows_f16",
     "get_rows_q4_0",
     "get_rows_q4_1",
     "get_rows_q8_0",
+    "scattered",
     "set_rows_2_bytes",
     "set_rows_4_bytes",
     "set_rows_f16_to_f32",
@@ -47,7 +49,7 @@ I64 = 8
 
 
 @inline
-def _get_rows(step: int, worker: int, move: Any) -> Any:
+def gathered(step: int, worker: int, move: Any) -> Any:
     """dst[:, i, j, k] = src0[:, src1[i, j, k], j, k]"""
     dst, table, indices = step + DST, step + SRC0, step + SRC1
     n, n1, n2, rows = extent(dst, 0), extent(dst, 1), extent(dst, 2), extent(table, 1)
@@ -75,7 +77,7 @@ def _get_rows(step: int, worker: int, move: Any) -> Any:
 
 
 @inline
-def _set_rows(step: int, worker: int, move: Any) -> Any:
+def scattered(step: int, worker: int, move: Any) -> Any:
     """dst[:, src1[i, j mod, k mod], j, k] = src0[:, i, j, k]"""
     dst, src, indices = step + DST, step + SRC0, step + SRC1
     n, n1, n2, rows = extent(src, 0), extent(src, 1), extent(src, 2), extent(dst, 1)
@@ -107,52 +109,52 @@ def _set_rows(step: int, worker: int, move: Any) -> Any:
 @kernel
 def get_rows_4_bytes(step: int, worker: int) -> None:
     """From F32 to F32, from I32 to I32."""
-    _get_rows(step, worker, move_4)
+    gathered(step, worker, move_4)
 
 
 @kernel
 def get_rows_f16(step: int, worker: int) -> None:
     """From F16 to F32, exact."""
-    _get_rows(step, worker, widen)
+    gathered(step, worker, widen)
 
 
 @kernel
 def get_rows_q4_0(step: int, worker: int) -> None:
     """From Q4_0 to F32."""
-    _get_rows(step, worker, from_q4_0)
+    gathered(step, worker, from_q4_0)
 
 
 @kernel
 def get_rows_q4_1(step: int, worker: int) -> None:
     """From Q4_1 to F32."""
-    _get_rows(step, worker, from_q4_1)
+    gathered(step, worker, from_q4_1)
 
 
 @kernel
 def get_rows_q8_0(step: int, worker: int) -> None:
     """From Q8_0 to F32."""
-    _get_rows(step, worker, from_q8_0)
+    gathered(step, worker, from_q8_0)
 
 
 @kernel
 def set_rows_2_bytes(step: int, worker: int) -> None:
     """From F16 to F16."""
-    _set_rows(step, worker, move_2)
+    scattered(step, worker, move_2)
 
 
 @kernel
 def set_rows_4_bytes(step: int, worker: int) -> None:
     """From F32 to F32."""
-    _set_rows(step, worker, move_4)
+    scattered(step, worker, move_4)
 
 
 @kernel
 def set_rows_f32_to_f16(step: int, worker: int) -> None:
     """Rounded to the nearest F16, ties to even."""
-    _set_rows(step, worker, narrow)
+    scattered(step, worker, narrow)
 
 
 @kernel
 def set_rows_f16_to_f32(step: int, worker: int) -> None:
     """Exact."""
-    _set_rows(step, worker, widen)
+    scattered(step, worker, widen)

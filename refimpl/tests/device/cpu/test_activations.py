@@ -9,21 +9,26 @@ from refimpl.device.cpu import CpuDevice, lower
 from refimpl.device.cpu.program import CpuProgram
 from refimpl.device.protocol import Program
 from refimpl.graph.define import GraphBuilder, Tensor
+from refimpl.kernels.cases.build import off_ties
+from refimpl.kernels.cpu.compiled import Kernel
 from refimpl.kernels.cpu.matmul.activations import quantise_q8
+from refimpl.kernels.cpu.matmul.k_quants.activations import quantise_q8_k
 from refimpl.kernels.cpu.step import BARRIER, KERNEL, WORD
 from refimpl.tests.device.cpu.stage import Stage, activations, assert_right, random_blocks
 from spec.names import Type
 
 WIDTH, TOKENS = 64, 5
+WIDE = 512
+"""whole blocks of the K formats too"""
 FORMATS = (Type.Q4_0, Type.Q4_1, Type.Q8_0)
 CHAIN = 1e-3
 """NMSE of a chain: a float32 that differs in its last bit may become another quant of the next product"""
 
 
-def quantised(program: Program) -> list[int]:
+def quantised(program: Program, kernel: Kernel = quantise_q8) -> list[int]:
     """The steps that make activations."""
     assert isinstance(program, CpuProgram)
-    return np.flatnonzero(program.steps[:, KERNEL // WORD] == quantise_q8.address).tolist()
+    return np.flatnonzero(program.steps[:, KERNEL // WORD] == kernel.address).tolist()
 
 
 def barriers_of(program: Program) -> list[int]:
@@ -86,6 +91,19 @@ def test_one_row_rewritten_is_enough(desk: Desk) -> None:
     assert len(quantised(program)) == 2
 
 
+def test_weights_of_another_family_have_activations_of_their_own(stage: Stage) -> None:
+    b, kinds = GraphBuilder(), (Type.Q4_0, Type.Q4_K, Type.Q5_1, Type.Q6_K, Type.Q5_K, Type.Q8_0)
+    x = b.leaf("x", Type.F32, (WIDE, TOKENS))
+    weights = [b.leaf(kind.name, kind, (WIDE, 32)) for kind in kinds]
+    stage.lay(b, x)
+    stage.lay(b, *weights)
+    stage.write(b, x, off_ties(off_ties(activations(0, TOKENS, WIDE)), 256).astype(np.float32))
+    for seed, weight in enumerate(weights):
+        stage.write(b, weight, random_blocks(seed, weight.type, (WIDE, 32)))
+    program = assert_right(stage, b, [b.output(b.mul_mat(weight, x)) for weight in weights])
+    assert len(quantised(program)) == len(quantised(program, quantise_q8_k)) == 1
+
+
 def test_the_same_bytes_in_another_shape_are_other_activations(desk: Desk) -> None:
     few = desk.b.view(desk.x, (WIDTH, 2))
     outputs = [desk.product(0, desk.x), desk.product(0, few), desk.product(1, desk.x), desk.product(1, few)]
@@ -107,7 +125,9 @@ def test_making_the_next_activations_does_not_wait_for_the_last_product(desk: De
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["mul_mat", "mul_mat", "add", "mul", "rms_norm"]), st.integers(0, 99), st.integers(0, 99)),
+    st.tuples(
+        st.sampled_from(["mul_mat", "mul_mat", "add", "mul", "rms_norm"]), st.integers(0, 99), st.integers(0, 99)
+    ),
     min_size=6,
     max_size=24,
 )

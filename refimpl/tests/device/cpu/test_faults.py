@@ -8,10 +8,10 @@ import pytest
 from refimpl.device.cpu import CpuDevice
 from refimpl.device.protocol import Program
 from refimpl.errors import ComputeFault, UnsupportedError
-from refimpl.graph.define import GraphBuilder, Rope, Tensor
+from refimpl.graph.define import GraphBuilder, Rope
 from refimpl.tests.device.cpu.stage import Stage, activations
 from refimpl.tests.graph.samples import SCRATCH, T, one_node
-from spec.names import Glu, Op, RopeMode, Type
+from spec.names import Glu, Op, RopeMode, Type, Unary
 
 F32, F16, Q4_0, Q8_0, I32 = Type.F32, Type.F16, Type.Q4_0, Type.Q8_0, Type.I32
 ROWS, COLUMNS = 7, 20
@@ -106,10 +106,11 @@ X = T(F32, (32, 3, 2))
 ROPE = Rope(n_dims=8, mode=RopeMode.NORMAL).params()
 
 UNSUPPORTED = {
-    "ADD (F16, F16) -> F16": (Op.ADD, T(F16, (8,)), [T(F16, (8,))] * 2, ()),
+    "ADD (F32, F16) -> F16": (Op.ADD, T(F16, (8,)), [T(F32, (8,)), T(F16, (8,))], ()),
+    "UNARY (I32) -> I32": (Op.UNARY, T(I32, (8,)), [T(I32, (8,))], (Unary.ABS,)),
     "MUL (F32, F16) -> F32": (Op.MUL, X, [X, T(F16, (32, 3, 2))], ()),
     "CPY (F32, Q8_0) -> Q8_0": (Op.CPY, T(Q8_0, (32, 2)), [T(F32, (32, 2)), T(Q8_0, (32, 2))], ()),
-    "GLU (F32, F32) -> F32, kind GEGLU": (Op.GLU, X, [X, X], (Glu.GEGLU,)),
+    "GLU (F16, F16) -> F16, kind SWIGLU_OAI": (Op.GLU, T(F16, (8,)), [T(F16, (8,))] * 2, (Glu.SWIGLU_OAI,)),
     "MUL_MAT (Q4_0, F16) -> F32": (Op.MUL_MAT, T(F32, (16, 3)), [T(Q4_0, (32, 16)), T(F16, (32, 3))], ()),
     "MUL_MAT (Q4_0, Q8_0) -> F32": (Op.MUL_MAT, T(F32, (16, 3)), [T(Q4_0, (32, 16)), T(Q8_0, (32, 3))], ()),
     "MUL_MAT (F16, F16) -> F32": (Op.MUL_MAT, T(F32, (16, 3)), [T(F16, (32, 16)), T(F16, (32, 3))], ()),

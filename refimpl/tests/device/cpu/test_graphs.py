@@ -11,7 +11,6 @@ from itertools import product
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from refimpl.device.cpu import CpuDevice, lower
 from refimpl.errors import ProtocolError, UnsupportedError

@@ -283,6 +283,16 @@ def test_programs_that_see_other_matrices_in_the_same_bytes_take_turns(desk: Des
     desk.read(0, 2 * MATRIX)
 
 
+def test_a_matrix_that_may_not_be_packed_is_not_read_from_what_another_program_packed_there(desk: Desk) -> None:
+    across_both, beside = Graph(desk, across), Graph(desk, rows_of_one_and_product_of_the_other)
+    desk.run(across_both)
+    desk.run(beside)
+    assert desk.packed == [(MATRIX, MATRIX)]
+    for graph in (across_both, beside, across_both):
+        desk.run(graph)
+        assert desk.packed == []
+
+
 def test_a_copy_of_packed_weights_is_what_was_sent(desk: Desk) -> None:
     graph = Graph(desk, both)
     desk.run(graph)

@@ -142,9 +142,7 @@ def test_a_byte_changed_beside_guarded_memory_is_found_when_it_is_released(at: i
     assert memory._promised == 0
 
 
-@pytest.mark.parametrize(
-    ("when", "step"), [("live", "4096"), ("live", "-1"), ("released", "0"), ("released", "4095")]
-)
+@pytest.mark.parametrize(("when", "step"), [("live", "4096"), ("live", "-1"), ("released", "0"), ("released", "4095")])
 def test_who_leaves_guarded_memory_or_comes_back_to_it_dies(when: str, step: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", TRESPASS, when, step], cwd=ROOT, capture_output=True, text=True, timeout=60

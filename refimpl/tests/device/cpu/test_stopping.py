@@ -121,9 +121,7 @@ def test_a_long_run_is_stopped_in_the_middle(device: CpuDevice, stage: Stage, sm
         small.assert_right(stage)
 
 
-def test_a_run_behind_another_is_stopped_as_well(
-    device: CpuDevice, stage: Stage, small: Small, long: Long
-) -> None:
+def test_a_run_behind_another_is_stopped_as_well(device: CpuDevice, stage: Stage, small: Small, long: Long) -> None:
     first = Run(device, long.program)
     until_begun(long, first)
     second = Run(device, small.program)
