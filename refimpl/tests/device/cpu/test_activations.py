@@ -1,6 +1,5 @@
 """Activations become Q8 once for all products that follow with them, and again as soon as their bytes have changed."""
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,13 +22,13 @@ CHAIN = 1e-3
 def quantised(program: Program) -> list[int]:
     """The steps that make activations."""
     assert isinstance(program, CpuProgram)
-    return np.flatnonzero(program.steps[:, KERNEL // WORD] == quantise_q8.address).tolist()
+    return [step for step, kernel in enumerate(program.steps[:, KERNEL // WORD]) if kernel == quantise_q8.address]
 
 
 def barriers_of(program: Program) -> list[int]:
     """For each step, whether it waits for those before it."""
     assert isinstance(program, CpuProgram)
-    return program.steps[:, BARRIER // WORD].tolist()
+    return list(program.steps[:, BARRIER // WORD])
 
 
 class Desk:
@@ -107,7 +106,9 @@ def test_making_the_next_activations_does_not_wait_for_the_last_product(desk: De
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["mul_mat", "mul_mat", "add", "mul", "rms_norm"]), st.integers(0, 99), st.integers(0, 99)),
+    st.tuples(
+        st.sampled_from(["mul_mat", "mul_mat", "add", "mul", "rms_norm"]), st.integers(0, 99), st.integers(0, 99)
+    ),
     min_size=6,
     max_size=24,
 )

@@ -8,7 +8,7 @@ import pytest
 from refimpl.device.cpu import CpuDevice
 from refimpl.device.protocol import Program
 from refimpl.errors import ComputeFault, UnsupportedError
-from refimpl.graph.define import GraphBuilder, Rope, Tensor
+from refimpl.graph.define import GraphBuilder, Rope
 from refimpl.tests.device.cpu.stage import Stage, activations
 from refimpl.tests.graph.samples import SCRATCH, T, one_node
 from spec.names import Glu, Op, RopeMode, Type

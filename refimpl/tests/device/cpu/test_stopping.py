@@ -57,11 +57,11 @@ class Small:
         self.program = stage.compile(b)
         self.data = activations(0, 3, 64)
         stage.write(b, x, self.data)
-        self._read = lambda: stage.floats(b, y)
+        self._b, self._y = b, y
 
     def assert_right(self, stage: Stage) -> None:
         stage.run(self.program)
-        assert nmse(self._read(), 2 * self.data.reshape(-1)) == 0
+        assert nmse(stage.floats(self._b, self._y), 2 * self.data.reshape(-1)) == 0
 
 
 @pytest.fixture
@@ -121,9 +121,7 @@ def test_a_long_run_is_stopped_in_the_middle(device: CpuDevice, stage: Stage, sm
         small.assert_right(stage)
 
 
-def test_a_run_behind_another_is_stopped_as_well(
-    device: CpuDevice, stage: Stage, small: Small, long: Long
-) -> None:
+def test_a_run_behind_another_is_stopped_as_well(device: CpuDevice, stage: Stage, small: Small, long: Long) -> None:
     first = Run(device, long.program)
     until_begun(long, first)
     second = Run(device, small.program)
