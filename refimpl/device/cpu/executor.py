@@ -52,7 +52,7 @@ SPINS = 2000
 """turns of a waiting loop before others are let through: some 20 microseconds"""
 YIELDS = 5000
 """turns after that, while others of the same run are waited for, before the thread sleeps"""
-FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0)
+FUTEX = {("Linux", "x86_64"): 202, ("Linux", "aarch64"): 98}.get((platform.system(), platform.machine()), 0)
 """number of the system call; 0 where it is not known, then waiting only yields"""
 FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
 LOW_WORD = 0xFFFF_FFFF

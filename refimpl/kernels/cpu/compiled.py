@@ -23,6 +23,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -214,4 +215,21 @@ class _Impl(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
+    """Files that cannot be written, or read as code, cost time to compile and a line in the log, nothing else."""
+
     _impl_class = _Impl
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            log.warning("compiled code is not kept: %r", error)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:
+            log.warning("kept code in %s cannot be read: %r", self.cache_path, error)
+            with suppress(OSError):
+                self.flush()
+            return None
