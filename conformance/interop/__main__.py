@@ -48,7 +48,8 @@ def _record(cells: Sequence[Cell]) -> bool:
 
 
 def _compare_with_record(cells: Sequence[Cell]) -> bool:
-    lines = disagreements(read(DOCUMENT.read_text("utf-8")), verdicts(cells))
+    recorded = read(DOCUMENT.read_text("utf-8")) if DOCUMENT.exists() else {}
+    lines = disagreements(recorded, verdicts(cells))
     for line in lines:
         print(line, flush=True)
     return not lines

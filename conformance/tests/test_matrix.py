@@ -1,6 +1,7 @@
 """Which ways there are, and which sets of verdicts count as agreement."""
 
 import itertools
+from pathlib import Path
 
 from conformance.interop.matrix.cells import Cell, acceptable, draw
 from conformance.interop.matrix.columns import COLUMNS, REFERENCE, Who
@@ -40,11 +41,11 @@ def test_the_short_part_needs_the_earlier_version_alone() -> None:
     assert {column.version for column in quick} == {REFERENCE.version}
 
 
-def test_each_part_of_a_column_is_a_server_of_its_own(tmp_path_factory: object) -> None:
+def test_each_part_of_a_column_is_a_server_of_its_own() -> None:
     ours = tuple(Server(f"ours:{number}", "8.0.0", 0) for number in range(2))
     for column in COLUMNS:
         found = {Who.OURS: ours, Who.STOCK: (Server("stock:1", "8.0.0", 0),)}
-        endpoints = Peers(column.version, stock=None, model=None, servers=found).endpoints(column)
+        endpoints = Peers(column.version, stock=Path(), model=Path(), servers=found).endpoints(column)
         assert len(set(endpoints)) == len(column.servers)
         assert [endpoint.split(":")[0] for endpoint in endpoints] == [
             "ours" if who is Who.OURS else "stock" for who in column.servers

@@ -119,7 +119,7 @@ async def _list(run: Run, op: str) -> str:
 
 async def _test(run: Run, filters: Sequence[str]) -> tuple[list[Outcome], bool]:
     """The verdicts of one process, and whether it came to its end. Raises ProcessFailed where it does not begin."""
-    env = {**os.environ, "LD_PRELOAD": str(run.programs.node), "UPSTREAM_NODE": run.endpoint}
+    env = {**os.environ, "LD_PRELOAD": str(run.programs.node), "UPSTREAM_NODE": run.endpoint, "GGML_NO_BACKTRACE": "1"}
     command = [str(run.programs.test), "test", "-b", DEVICE, *filters]
     code = None
     with run.printed.open("wb") as printed, run.client_log.open("ab") as log, trio.move_on_after(SECONDS):

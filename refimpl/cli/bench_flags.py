@@ -42,8 +42,9 @@ def _run(flags: argparse.ArgumentParser) -> None:
     def several(*names: str, convert: Callable[[str], tuple[T, ...]], default: str, value: str, what: str) -> None:
         dest = names[-1].lstrip("-").replace("-", "_")
         shown = f"{what} (default: {default or 'none'})"
-        kind = {"type": _checked(convert), "action": "extend"}
-        flags.add_argument(*names, dest=dest, metavar=value, help=shown, default=[], **kind)
+        flags.add_argument(
+            *names, dest=dest, metavar=value, help=shown, default=[], action="extend", type=_checked(convert)
+        )
 
     several("-m", "--model", convert=lambda text: tuple(text.split(",")), default="", value="FILE", what="GGUF files")
     several("-p", "--n-prompt", convert=numbers, default="512", value="N", what="tokens read in one go, 0 for none")

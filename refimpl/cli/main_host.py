@@ -1,5 +1,6 @@
 """refimpl-cli: continues a text with a GGUF model whose layers may be split over nodes."""
 
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ __all__ = ["main", "open_cpu"]
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; argv is without the program name. Returns the exit code, as refimpl.host.run lists them."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("refimpl").setLevel(logging.INFO)
     outlet = Outlet(sys.stdout.buffer, sys.stderr)
     try:
         options = parse(sys.argv[1:] if argv is None else argv)

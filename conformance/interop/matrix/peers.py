@@ -69,7 +69,8 @@ async def running_peers(version: str, stock: Path, model: Path, logs: Path) -> A
         async def start(command: list[str], name: str) -> Server:
             return await stack.enter_async_context(running_server(command, logs / f"{name}-{version}.log"))
 
-        servers = {Who.OURS: (await start(ours, "refimpl-server-1"), await start(ours, "refimpl-server-2"))}
+        servers: dict[Who, tuple[Server, ...]] = {}
+        servers[Who.OURS] = (await start(ours, "refimpl-server-1"), await start(ours, "refimpl-server-2"))
         obstacle = ""
         if version == EARLIER:
             servers[Who.STOCK] = (await start([str(stock / "ggml-rpc-server"), "-t", "1"], "stock-server"),)

@@ -70,7 +70,7 @@ async def _run_cell(peers: Peers, column: Column, prompt: str, reference: str | 
 
 
 async def _explain(cells: Sequence[Cell], prompt: str, programs: Path, model: Path, logs: Path) -> list[Cell]:
-    """The cells of a prompt, to each differing one added where it parts from stock, whose llama-server is asked once."""
+    """The cells of a prompt; a differing one says where it parts from stock, whose llama-server is asked once."""
     mine = [cell for cell in cells if cell.prompt == prompt]
     if all(cell.same or cell.text is None for cell in mine):
         return mine

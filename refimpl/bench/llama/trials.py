@@ -8,6 +8,7 @@ then both one after the other, and all of that for each depth.
 import itertools
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -89,12 +90,11 @@ def pair(text: str) -> tuple[int, int]:
     return values[0], values[1]
 
 
-def setups(**choices: Sequence[object]) -> list[Setup]:
+def setups(**choices: Sequence[Any]) -> list[Setup]:
     """Every combination of the choices for each field of Setup, the last field changing fastest."""
     names = [field.name for field in attrs.fields(Setup)]
-    return [
-        Setup(**dict(zip(names, values, strict=True))) for values in itertools.product(*(choices[n] for n in names))
-    ]
+    combinations = itertools.product(*(choices[name] for name in names))
+    return [Setup(**dict(zip(names, values, strict=True))) for values in combinations]
 
 
 def trials(

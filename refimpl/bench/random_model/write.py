@@ -78,8 +78,10 @@ def _next_step(path: Path, kind: GGMLQuantizationType, stored: GGMLQuantizationT
 def _describe(writer: GGUFWriter, shape: ModelShape, stored: GGMLQuantizationType, seed: int) -> None:
     writer.add_name(f"random {stored.name}, seed {seed}")
     for key, value in shape.metadata().items():
-        add = writer.add_float32 if isinstance(value, float) else writer.add_uint32
-        add(f"llama.{key}", value)
+        if isinstance(value, float):
+            writer.add_float32(f"llama.{key}", value)
+        else:
+            writer.add_uint32(f"llama.{key}", value)
     spelled = tokens(shape.vocab)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(PRE_TOKENIZER)

@@ -17,6 +17,7 @@ from refimpl.device.cpu.program import CpuProgram, unpack
 from refimpl.device.protocol import Allocation, DeviceMemory, Program, StopWord
 from refimpl.errors import ComputeFault, ComputeStopped, DeviceError
 from refimpl.graph.checked import CheckedGraph
+from refimpl.kernels.cpu.compiled import prepare
 from refimpl.kernels.cpu.words import X86
 
 __all__ = ["CpuDevice"]
@@ -31,6 +32,7 @@ class CpuDevice:
     def __init__(self, threads: int, guard: bool = False) -> None:
         if X86 and not llvm.get_host_cpu_features().get("f16c"):
             raise DeviceError("the CPU device needs a processor that converts F16 (F16C); this one does not")
+        prepare()
         self.name = "CPU"
         self.description = _processor()
         self.alignment = ALIGNMENT

@@ -6,12 +6,13 @@ Rules of this file:
   run goes on, so that all end at the same barrier.
 - Worker 0 alone runs the solo steps; the others go on to the next barrier.
 - Whoever waits for the next run spins for some microseconds, then sleeps in the kernel until it is woken: an idle
-  device burns no processor.
+  device burns no processor. Whoever waits for the others of a run lets other threads through for some milliseconds
+  first: to be woken takes longer than most steps do.
 - The caller of `launch` is worker 0; it returns when all threads are behind the last barrier.
 
 The board is a block of int64, each word that threads wait for on a cache line of its own:
 
-    generation | steps, count | arrived | barrier generation, verdict | faults: count, node, index, limit | sleepers
+    generation, sleepers | steps, count | arrived | meeting, sleepers, verdict | faults: count, node, index, limit
 """
 
 import platform
@@ -37,17 +38,21 @@ from refimpl.kernels.cpu.words import (
 __all__ = ["BOARD_WORDS", "COUNT", "FAULTS", "STEPS", "launch", "leave", "run_alone", "serve"]
 
 LINE = 64
-GENERATION, PLAN, ARRIVED, MEETING, FAULT_LINE, SLEEPERS = (LINE * line for line in range(6))
+GENERATION, PLAN, ARRIVED, MEETING, FAULT_LINE = (LINE * line for line in range(5))
+SLEEPERS = 8
+"""where, behind a word that threads wait for, their number stands who sleep"""
 STEPS, COUNT = PLAN, PLAN + 8
-VERDICT = MEETING + 8
+VERDICT = MEETING + 16
 FAULTS = FAULT_LINE // 8
 """first of the four words about faults, counted in words"""
-BOARD_WORDS = 6 * LINE // 8
+BOARD_WORDS = 5 * LINE // 8
 
 STEP_BYTES = WORDS * 8
 SPINS = 2000
-"""turns of a waiting loop before the processor is given up: some 20 microseconds"""
-FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine(), 0)
+"""turns of a waiting loop before others are let through: some 20 microseconds"""
+YIELDS = 5000
+"""turns after that, while others of the same run are waited for, before the thread sleeps"""
+FUTEX = {("Linux", "x86_64"): 202, ("Linux", "aarch64"): 98}.get((platform.system(), platform.machine()), 0)
 """number of the system call; 0 where it is not known, then waiting only yields"""
 FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
 LOW_WORD = 0xFFFF_FFFF
@@ -70,6 +75,31 @@ def _call(typing: Any, kernel: Any, step: Any, worker: Any) -> Any:
 
 
 @inline
+def _wait_while(word: int, seen: int, yields: int) -> None:
+    """Wait until the number at `word` is no longer `seen`: spin, yield so often, then sleep."""
+    turns = 0
+    while load_acquire(word) == seen:
+        turns += 1
+        if turns <= SPINS:
+            pause()
+        elif turns <= SPINS + yields or FUTEX == 0:
+            sched_yield()
+        else:
+            add_release(word + SLEEPERS, 1)
+            if load_acquire(word) == seen:
+                syscall(FUTEX, word, FUTEX_WAIT_PRIVATE, seen & LOW_WORD, 0, 0, 0)
+            add_release(word + SLEEPERS, -1)
+
+
+@inline
+def _advance(word: int) -> None:
+    """Count `word` up, with all that was written before, and wake whoever sleeps."""
+    add_release(word, 1)
+    if FUTEX != 0 and load_acquire(word + SLEEPERS) != 0:
+        syscall(FUTEX, word, FUTEX_WAKE_PRIVATE, ALL, 0, 0, 0)
+
+
+@inline
 def _meet(board: int, worker: int) -> Any:
     """Wait for all threads; 0 if the run goes on."""
     meeting = load_acquire(board + MEETING)
@@ -77,14 +107,9 @@ def _meet(board: int, worker: int) -> Any:
         ended = load_acquire(i64_at(worker + STOP)) != 0 or load_acquire(board + FAULT_LINE) != 0
         store_i64(board + VERDICT, 1 if ended else 0)
         store_release(board + ARRIVED, 0)
-        store_release(board + MEETING, meeting + 1)
+        _advance(board + MEETING)
     else:
-        turns = 0
-        while load_acquire(board + MEETING) == meeting:
-            pause()
-            turns += 1
-            if turns > SPINS:
-                sched_yield()
+        _wait_while(board + MEETING, meeting, YIELDS)
     return i64_at(board + VERDICT)
 
 
@@ -101,36 +126,11 @@ def _run(board: int, worker: int) -> None:
     _meet(board, worker)
 
 
-@inline
-def _next_generation(board: int, seen: int) -> None:
-    """Wait until the generation is no longer `seen`."""
-    turns = 0
-    while load_acquire(board + GENERATION) == seen:
-        pause()
-        turns += 1
-        if turns > SPINS:
-            if FUTEX == 0:
-                sched_yield()
-                continue
-            add_release(board + SLEEPERS, 1)
-            if load_acquire(board + GENERATION) == seen:
-                syscall(FUTEX, board + GENERATION, FUTEX_WAIT_PRIVATE, seen & LOW_WORD, 0, 0, 0)
-            add_release(board + SLEEPERS, -1)
-
-
-@inline
-def _publish(board: int) -> None:
-    """Begin a generation and wake whoever sleeps."""
-    add_release(board + GENERATION, 1)
-    if FUTEX != 0 and load_acquire(board + SLEEPERS) != 0:
-        syscall(FUTEX, board + GENERATION, FUTEX_WAKE_PRIVATE, ALL, 0, 0, 0)
-
-
 @function(types.void(types.int64, types.int64, types.int64))
 def serve(board: int, worker: int, seen: int) -> None:
     """Life of a worker other than 0, from the generation `seen` on: run what is published until it is nothing."""
     while True:
-        _next_generation(board, seen)
+        _wait_while(board + GENERATION, seen, 0)
         seen += 1
         if i64_at(board + STEPS) == 0:
             return
@@ -145,7 +145,7 @@ def launch(board: int, worker: int, steps: int, count: int) -> None:
     store_i64(board + STEPS, steps)
     store_i64(board + COUNT, count)
     if threads(worker) > 1:
-        _publish(board)
+        _advance(board + GENERATION)
     _run(board, worker)
 
 
@@ -153,7 +153,7 @@ def launch(board: int, worker: int, steps: int, count: int) -> None:
 def leave(board: int) -> None:
     """Let the workers return."""
     store_i64(board + STEPS, 0)
-    _publish(board)
+    _advance(board + GENERATION)
 
 
 @function(types.void(types.int64, types.int64, types.int64))

@@ -4,6 +4,8 @@ Rules of this file:
 - What is given out is counted at once, although the system gives the pages later: all promises together stay below
   what was available, so that no sum of allocations can make the system end the process.
 - Released memory goes back at once, unless somebody still holds a view of it; then when that view is gone.
+- The size of pages is the system's choice. Huge ones, when asked for, took three times as long to be touched first on a
+  virtual machine, where they have to come from memory that the host has not handed out yet.
 - With `guard`, a net for tests: an allocation ends at a page that nobody may touch, has one before it too, canaries
   fill what the alignment leaves, and released memory can never be touched again. Broken canaries are reported when
   the allocation is released.
@@ -12,7 +14,6 @@ Rules of this file:
 import ctypes
 import mmap
 import threading
-from contextlib import suppress
 
 import psutil
 
@@ -23,11 +24,10 @@ from refimpl.errors import OutOfMemory
 __all__ = ["ALIGNMENT", "CpuAllocation", "CpuMemory", "MemoryDamaged", "aligned_address"]
 
 ALIGNMENT = 64
-HUGE_PAGE = 2 << 20
 CANARY = 0xC5
 PROT_NONE = 0
 PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-"""memory shared with child processes, the default of `mmap`, gets no huge pages"""
+"""and not shared with child processes, which is what `mmap` would give: pages of that kind are slower to come by"""
 
 
 class MemoryDamaged(Exception):
@@ -129,11 +129,7 @@ class CpuMemory:
     def _plain(self, size: int) -> CpuAllocation:
         if not size:
             return CpuAllocation(None, 0, 0)
-        mapping = mmap.mmap(-1, size, flags=PRIVATE)
-        if size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
-            with suppress(OSError):  # a system without huge pages
-                mapping.madvise(mmap.MADV_HUGEPAGE)
-        return CpuAllocation(mapping, 0, size)
+        return CpuAllocation(mmap.mmap(-1, size, flags=PRIVATE), 0, size)
 
     def _guarded(self, size: int) -> CpuAllocation:
         page = mmap.PAGESIZE

@@ -12,7 +12,11 @@ import attrs
 
 from spec.names import Type
 
-__all__ = ["PackedRegion", "PackedRegions"]
+__all__ = ["MOST_DENIED", "PackedRegion", "PackedRegions"]
+
+
+MOST_DENIED = 4096
+"""regions denied at once; a peer that makes more of them pays with work of its own"""
 
 
 @attrs.frozen(order=True)
@@ -72,6 +76,8 @@ class PackedRegions:
 
     def deny(self, region: PackedRegion) -> None:
         """Keep a region as it was sent, whoever asks."""
+        if len(self._denied) >= MOST_DENIED:
+            self._denied.clear()
         self._denied.add(region)
 
     def denied(self, region: PackedRegion) -> bool:
@@ -80,5 +86,5 @@ class PackedRegions:
 
     def written(self, start: int, end: int) -> None:
         """New bytes by command: what was denied there may be packed again."""
-        if self._denied:
+        if self._denied and start < end:
             self._denied = {region for region in self._denied if region.end <= start or end <= region.offset}

@@ -33,7 +33,7 @@ Range = tuple[int, int]
 PARAM_WORDS = 8
 """int64 words that hold the 16 words of op_params"""
 MAX_EXTRA = 8
-MOST_RANGES = 256
+MOST_RANGES = 64
 """ranges read without a barrier after which there is one in any case, so that planning takes linear time"""
 
 

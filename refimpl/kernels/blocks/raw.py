@@ -54,7 +54,8 @@ def fifth_bits(raw: Raw, at: int) -> NDArray[np.int32]:
 def pack_nibbles(quants: NDArray[np.int32]) -> Raw:
     """The way back of `nibbles`: (n, 2 b), of which the lowest four bits count -> (n, b)."""
     low, high = np.split(quants & 15, 2, axis=1)
-    return (low | high << 4).astype(np.uint8)
+    packed: Raw = (low | high << 4).astype(np.uint8)
+    return packed
 
 
 def pack_fifth_bits(quants: NDArray[np.int32]) -> Raw:
@@ -84,8 +85,9 @@ def quants_of_largest(values: Reals, levels: int) -> tuple[Reals, NDArray[np.int
     zero = np.float32(levels // 2)
     size = np.nan_to_num(np.abs(values), nan=0, posinf=np.inf)
     first = size.argmax(axis=1)[:, None]
-    largest = np.where(size.max(axis=1, keepdims=True) > 0, np.take_along_axis(values, first, axis=1), np.float32(0))
-    d = largest / -zero
+    found = np.take_along_axis(values, first, axis=1)
+    largest: Reals = np.where(size.max(axis=1, keepdims=True) > 0, found, np.float32(0))
+    d: Reals = largest / -zero
     with np.errstate(invalid="ignore", over="ignore"):
         return d, _whole(values * _inverse(d) + (zero + np.float32(0.5)), levels)
 

@@ -6,6 +6,8 @@ Rules of this file:
 - Machine code lies in a folder that is named after a hash: of the module that defines it, of all modules that this
   one imports from the SOURCES, and theirs, and of the compiler's version. A changed callee in another file therefore
   never meets an old caller, and a second checkout with the same sources compiles nothing.
+- `prepare` compiles at once whatever is not there yet, and says so: nobody waits for a compiler in the middle of a
+  conversation.
 - What lies there is loaded as code: the folder must belong to the user and be closed to others, or nothing is kept.
 
 Unsatisfying: numba offers no public way to choose the folder for some functions only, so this file uses its cache
@@ -21,6 +23,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,7 @@ from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
 
-__all__ = ["Kernel", "cache_folder", "digest", "function", "inline", "kernel", "plain"]
+__all__ = ["Kernel", "cache_folder", "digest", "function", "inline", "kernel", "plain", "prepare"]
 
 log = logging.getLogger("refimpl.kernels")
 
@@ -92,6 +95,11 @@ class Kernel:
         address: int = self._compiled.address
         return address
 
+    @property
+    def kept(self) -> bool:
+        """Whether its machine code, for some processor, lies in the user's cache folder."""
+        return cache_folder() is not None and os.path.exists(_Cache(self._defined)._cache_file._index_path)
+
     def _load(self) -> Any:
         arguments, result = sigutils.normalize_signature(SIGNATURE)
         made: Any = CFunc(self._defined, (arguments, result), locals={}, options=dict(OPTIONS))
@@ -102,9 +110,26 @@ class Kernel:
         return made
 
 
+_kernels: list[Kernel] = []
+
+
 def kernel(defined: Callable[..., None]) -> Kernel:
     """A kernel; see step.py for its two arguments."""
-    return Kernel(defined)
+    made = Kernel(defined)
+    _kernels.append(made)
+    return made
+
+
+def prepare() -> None:
+    """Compile those of the kernels imported so far that are not kept; of the first start on a machine, all."""
+    missing = [made for made in _kernels if not made.kept]
+    if not missing:
+        return
+    log.info("compiling %d kernels for this machine; once, a second for each", len(missing))
+    begin = time.monotonic()
+    for made in missing:
+        _ = made.address
+    log.info("compiled in %.0f s", time.monotonic() - begin)
 
 
 @cache
@@ -190,4 +215,21 @@ class _Impl(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
+    """Files that cannot be written, or read as code, cost time to compile and a line in the log, nothing else."""
+
     _impl_class = _Impl
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            log.warning("compiled code is not kept: %r", error)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:
+            log.warning("kept code in %s cannot be read: %r", self.cache_path, error)
+            with suppress(OSError):
+                self.flush()
+            return None

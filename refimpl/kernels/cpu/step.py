@@ -83,6 +83,8 @@ FAULT_NODE, FAULT_INDEX, FAULT_LIMIT = 1, 2, 3
 NEVER = np.int64(1) << 62
 CHUNKS = 4
 """pieces of work for each thread: few enough that claiming costs nothing, enough that none waits long"""
+MOST_UNITS = 256
+"""of one piece: a run that is to stop ends when the pieces at work are done, and a unit may be a row of products"""
 
 
 @inline
@@ -154,7 +156,7 @@ def scratch(worker: int) -> Any:
 @inline
 def chunk_of(worker: int, units: int) -> Any:
     """How many units to claim at once."""
-    return max(1, units // (CHUNKS * threads(worker)))
+    return min(MOST_UNITS, max(1, units // (CHUNKS * threads(worker))))
 
 
 @inline

@@ -1,6 +1,7 @@
 """The table and the JSON are llama-bench's: columns, keys, units, mean and standard deviation."""
 
 import json
+from typing import Any
 
 import attrs
 import pytest
@@ -47,7 +48,7 @@ def test_the_table_has_llama_bench_s_columns_and_units() -> None:
         ({"flash": FlashAttention.OFF}, "fa", ["auto", "off"]),
     ],
 )
-def test_a_setting_is_shown_where_it_varies(change: dict[str, object], head: str, values: list[str]) -> None:
+def test_a_setting_is_shown_where_it_varies(change: dict[str, Any], head: str, values: list[str]) -> None:
     other = attrs.evolve(OUTCOME, setup=attrs.evolve(SETUP, **change))
     rows = [line.strip("|").split("|") for line in FORMATS["md"]([OUTCOME, other]).splitlines()]
     at = [cell.strip() for cell in rows[0]].index(head)

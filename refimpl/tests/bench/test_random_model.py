@@ -1,6 +1,7 @@
 """Random models are of the shape and type that was asked for, the same for the same seed, and readable."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_names_fill_a_vocabulary_up_and_a_small_one_is_cut() -> None:
         ({"vocab": 2}, "--vocab"),
     ],
 )
-def test_numbers_that_make_no_llama_are_refused_by_flag(numbers: dict[str, int], flag: str) -> None:
+def test_numbers_that_make_no_llama_are_refused_by_flag(numbers: dict[str, Any], flag: str) -> None:
     with pytest.raises(UsageError, match=flag):
         ModelShape(**numbers)
 

@@ -241,14 +241,24 @@ def attention(
 
 
 @pytest.mark.parametrize("keys", [F32, F16, Type.BF16, Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0])
-def test_attention_is_its_three_ops_in_a_row(keys: Type) -> None:
-    mask = normal(rng(), F16, dim(5, 3))
-    fused, q, k, v = attention(3, 5, mask, (keys, F32))
-    scores = store(empty(F32, dim(5, 3, 4)), run(Op.MUL_MAT, k, q, to=dim(5, 3, 4)))
+@pytest.mark.parametrize("tokens", [3, 64])
+def test_attention_is_its_three_ops_in_a_row(tokens: int, keys: Type) -> None:
+    mask = normal(rng(), F16, dim(5, tokens))
+    fused, q, k, v = attention(tokens, 5, mask, (keys, F32))
+    scores = store(empty(F32, dim(5, tokens, 4)), run(Op.MUL_MAT, k, q, to=dim(5, tokens, 4)))
     weights = store(empty(F32, scores.ne), run(Op.SOFT_MAX, scores, mask, to=scores.ne, words={0: 0.5}))
     values = store(empty(F32, dim(5, 6, 2)), reals(permuted(v, (1, 0, 2, 3))))
-    expected = run(Op.MUL_MAT, values, weights, to=dim(6, 3, 4))
+    expected = run(Op.MUL_MAT, values, weights, to=dim(6, tokens, 4))
     np.testing.assert_allclose(evaluate(fused), expected.transpose(0, 2, 1, 3), atol=1e-6)
+
+
+def test_few_queries_lose_what_their_sum_of_values_cannot_hold_as_f16() -> None:
+    tiny = 2.0**-12  # a quarter of the step of an F16 at 1
+    for type_, expected in ((F16, 0.5), (F32, 0.5 + tiny / 2)):
+        keys = store(empty(type_, dim(1, 2)), np.zeros((1, 1, 2, 1)))
+        values = store(empty(type_, dim(1, 2)), np.array([1, tiny]).reshape(1, 1, 2, 1))
+        out = run(Op.FLASH_ATTN_EXT, of([1.0]), keys, values, to=dim(1, 1), words={0: 1.0})
+        assert out.item() == expected
 
 
 @pytest.mark.parametrize("keys", [F32, F16, Type.Q8_0])

@@ -4,7 +4,8 @@
 
 Rows are packed, all other strides are free: attention without the fused op multiplies views of the cache. A unit is
 four weight rows of one batch of the result, with all its columns. Rows and columns over the end repeat the last one
-and are not stored. Activations meet F16 and BF16 weights rounded to their type, as the product is defined; sums are float32.
+and are not stored. Activations meet F16 and BF16 weights rounded to their type, as the product is defined; sums are
+float32.
 
 Unsatisfying: the rounding is done anew for every four weight rows.
 """

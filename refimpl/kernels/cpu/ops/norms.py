@@ -5,7 +5,7 @@ A row's last vector is loaded and stored in part. dst may be src0.
 RMS_NORM has the bits of ggml's CPU backend, as what follows is quantised to 8 bits, and one that falls on the other
 side of a half there becomes another text: squares are rounded to float32, their sum is float64, the mean float32.
 Unsatisfying: ggml adds one square after another, we in 32 lanes. Either sum is so much finer than the mean that this
-shows about once in ten million rows.
+shows less than once in a hundred million rows.
 
 SOFT_MAX: sums are float32 in sixteen lanes. Extra word 0 is the kind of mask. The row's scores go to dst, then their
 exponentials, then the quotients. A row in which all is masked becomes zeros; one with a NaN becomes NaN.

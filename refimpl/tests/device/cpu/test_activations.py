@@ -28,13 +28,14 @@ CHAIN = 1e-3
 def quantised(program: Program, kernel: Kernel = quantise_q8) -> list[int]:
     """The steps that make activations."""
     assert isinstance(program, CpuProgram)
-    return np.flatnonzero(program.steps[:, KERNEL // WORD] == kernel.address).tolist()
+    found: list[int] = np.flatnonzero(program.steps[:, KERNEL // WORD] == kernel.address).tolist()
+    return found
 
 
 def barriers_of(program: Program) -> list[int]:
     """For each step, whether it waits for those before it."""
     assert isinstance(program, CpuProgram)
-    return program.steps[:, BARRIER // WORD].tolist()
+    return list(program.steps[:, BARRIER // WORD])
 
 
 class Desk:
@@ -97,7 +98,7 @@ def test_weights_of_another_family_have_activations_of_their_own(stage: Stage) -
     weights = [b.leaf(kind.name, kind, (WIDE, 32)) for kind in kinds]
     stage.lay(b, x)
     stage.lay(b, *weights)
-    stage.write(b, x, off_ties(off_ties(activations(0, TOKENS, WIDE)), 256).astype(np.float32))
+    stage.write(b, x, off_ties(activations(0, TOKENS, WIDE).astype(np.float64), 256).astype(np.float32))
     for seed, weight in enumerate(weights):
         stage.write(b, weight, random_blocks(seed, weight.type, (WIDE, 32)))
     program = assert_right(stage, b, [b.output(b.mul_mat(weight, x)) for weight in weights])

@@ -1,11 +1,12 @@
 """The commands of the CPU device, without a graph: names, bytes, and what it does not take for its own."""
 
+import llvmlite.binding as llvm
 import pytest
 
 from refimpl.device.cpu import CpuDevice
-from refimpl.device.cpu import device as under_test
 from refimpl.device.cpu.device import FILL_PIECE
 from refimpl.errors import DeviceError, OutOfMemory
+from refimpl.kernels.cpu.words import X86
 from refimpl.tests.fake_device import FakeDevice
 
 SIZE = 1000
@@ -95,8 +96,8 @@ def test_its_threads_end_with_it() -> None:
     device.close()
 
 
-@pytest.mark.skipif(not under_test.X86, reason="about processors of one family")
+@pytest.mark.skipif(not X86, reason="about processors of one family")
 def test_a_processor_that_cannot_convert_halves_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test.llvm, "get_host_cpu_features", dict)
+    monkeypatch.setattr(llvm, "get_host_cpu_features", dict)
     with pytest.raises(DeviceError, match="F16C"):
         CpuDevice(1)

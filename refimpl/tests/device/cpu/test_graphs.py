@@ -148,7 +148,7 @@ def test_a_layer_is_what_the_oracle_makes_of_it_run_after_run(device: CpuDevice,
         fill(operand, content)
         for stage in (ours, theirs):
             allocation = stage.memory[graph.handles[int(table.buffer[index])]]
-            stage.device.writable(allocation, int(table.offset[index]), operand.data.size)[:] = operand.data
+            stage.device.writable(allocation, int(table.offset[index]), operand.data.size)[:] = operand.data.data
     programs = [stage.device.compile(graph, stage.memory) for stage in (ours, theirs)]
     result = sample.index("result")
     for _ in range(2):

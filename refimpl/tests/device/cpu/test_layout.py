@@ -323,7 +323,7 @@ def test_memory_that_was_freed_takes_no_layout_along(desk: Desk) -> None:
     assert not any(device.read(desk.weights, 0, 2 * MATRIX))
 
 
-blocks = st.integers(0, 2 * MATRIX // BLOCK)
+blocks = st.integers(0, 2 * MATRIX // BLOCK - 1)
 actions = st.lists(
     st.one_of(
         st.tuples(st.just("run"), st.integers(0, len(GRAPHS) - 1)),

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import mmap
 import signal
 import subprocess
 import sys
@@ -9,9 +10,9 @@ import threading
 import weakref
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from refimpl.device.cpu import memory as under_test
 from refimpl.device.cpu.memory import ALIGNMENT, CpuAllocation, CpuMemory, MemoryDamaged
 from refimpl.errors import OutOfMemory
 from refimpl.tests.project.tree import ROOT
@@ -42,7 +43,7 @@ ctypes.string_at(allocation.address + int(sys.argv[2]), 1)
 def system(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What psutil says about memory; a test may change it."""
     figures = SimpleNamespace(total=2 * CAPACITY, available=CAPACITY)
-    monkeypatch.setattr(under_test.psutil, "virtual_memory", lambda: figures)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: figures)
     return figures
 
 
@@ -103,7 +104,7 @@ def test_what_the_system_refuses_is_not_counted(system: SimpleNamespace) -> None
 
 
 def test_a_system_without_huge_pages_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test.mmap, "MADV_HUGEPAGE", 9999)
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999)
     memory = CpuMemory(guard=False)
     allocation = memory.allocate(4 * MIB)
     assert not any(allocation.view(0, 4 * MIB))
@@ -155,7 +156,7 @@ def test_memory_that_the_collector_gives_back_in_the_middle_of_an_allocation_is_
 ) -> None:
     """A program dies in a cycle, with an exception perhaps; its workspace is released wherever that comes to light."""
     memory = CpuMemory(guard=False)
-    figures = under_test.psutil.virtual_memory()
+    figures = psutil.virtual_memory()
 
     class Owner:
         def __init__(self) -> None:
@@ -167,7 +168,7 @@ def test_memory_that_the_collector_gives_back_in_the_middle_of_an_allocation_is_
         return figures
 
     Owner()
-    monkeypatch.setattr(under_test.psutil, "virtual_memory", collecting)
+    monkeypatch.setattr(psutil, "virtual_memory", collecting)
     done: list[CpuAllocation] = []
     thread = threading.Thread(target=lambda: done.append(memory.allocate(1)), daemon=True)
     thread.start()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refimpl.device.cpu.packed import PackedRegion, PackedRegions
+from refimpl.device.cpu.packed import MOST_DENIED, PackedRegion, PackedRegions
 from spec.names import Type
 
 BYTES = 64
@@ -64,5 +64,12 @@ def test_a_denial_lasts_until_its_bytes_are_written(denied: list[PackedRegion], 
     assert packed.denied(region(11, 1)) == (region(11, 1) in denied)
     packed.written(start, max(start, end))
     for one in denied:
-        if start < end:
-            assert packed.denied(one) != share(one, start, end)
+        assert packed.denied(one) == (not share(one, start, end))
+
+
+def test_denials_are_bounded() -> None:
+    packed = PackedRegions()
+    for size in range(MOST_DENIED + 1):
+        packed.deny(region(0, 1, columns=size))
+    assert packed.denied(region(0, 1, columns=MOST_DENIED))
+    assert not packed.denied(region(0, 1, columns=0))

@@ -27,6 +27,16 @@ print(json.dumps([str(cache_folder() / digest(kernel._defined.__module__)), kern
 """
 
 
+PREPARE = """
+import logging
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+from refimpl.kernels.cpu.compiled import prepare
+import refimpl.kernels.cpu.matmul.packing as packing
+prepare()
+assert all(getattr(packing, name).kept for name in packing.__all__)
+"""
+
+
 def loaded(cache: Path) -> tuple[Path, bool]:
     """What a process of its own, with this cache, finds: its folder, and whether it had to compile."""
     done = subprocess.run(
@@ -66,6 +76,18 @@ def test_a_second_process_loads_what_the_first_has_compiled(tmp_path: Path) -> N
     assert any("pack_q4_0" in name for name in kept)
     assert loaded(tmp_path) == (folder, False)
     assert sorted(path.name for path in folder.iterdir()) == kept
+
+
+def test_what_is_not_kept_is_compiled_before_anybody_waits_for_it_and_that_is_said(tmp_path: Path) -> None:
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", PREPARE]
+    first, second = (
+        subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=300).stderr
+        for _ in range(2)
+    )
+    assert first.startswith("compiling 6 kernels for this machine; once")
+    assert first.splitlines()[-1].startswith("compiled in")
+    assert second == ""
 
 
 def test_the_folder_is_made_for_its_user_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Weights packed in place: as layout.py says, back without a bit lost, and the products are those of their rows."""
+"""Weights packed in place: as layout.py says, back without a bit lost, with the products of the rows they were."""
 
 import numpy as np
 import pytest
