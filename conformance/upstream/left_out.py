@@ -36,5 +36,6 @@ LEFT_OUT: Mapping[str, Sequence[Without]] = MappingProxyType(
         **dict.fromkeys(("ADD", "SUB", "MUL", "DIV", "SCALE", "SQR", "SQRT", "LOG", "SIN", "COS"), (BF16,)),
         **dict.fromkeys(("CLAMP", "FILL", *FUNCTIONS, *GATES), (BF16,)),
         "DUP": (I16,),
+        "ROPE": (Without(r"mode=(8|24|40)", "positions in several sections, as models of pictures have them"),),
     }
 )

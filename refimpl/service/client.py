@@ -119,9 +119,14 @@ class _Caller:
             raise NodeUnreachable(self.endpoint, f"no connection within {self.limit:g} s; {HINT}")
         connection = Connection(Role.CLIENT, dialect, self.limits)
         channel = Channel(self.endpoint, transport, connection, self.patience)
+        # A stock server with one client at a time dies of SIGPIPE when its turn comes to answer a client that has
+        # left the queue in the ordinary way; a reset it survives.
+        transport.close_with_reset(True)
         try:
             with trio.move_on_at(deadline) as scope:
-                return await _greet(channel, dialect, refused)
+                node = await _greet(channel, dialect, refused)
+                transport.close_with_reset(False)
+                return node
         except BaseException:
             channel.close()
             raise

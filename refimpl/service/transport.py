@@ -17,6 +17,7 @@ Rules of this file:
 import errno
 import select
 import socket
+import struct
 
 import trio
 
@@ -121,6 +122,10 @@ class Transport:
         poll.register(self._sock, getattr(select, "POLLRDHUP", 0))
         while not poll.poll(0):
             await trio.sleep(HANG_UP_POLL)
+
+    def close_with_reset(self, on: bool) -> None:
+        """Whether closing resets the connection, also at the end of the process; what is unsent is lost then."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, 0))
 
     def close(self) -> None:
         """Close the socket; a task that waits for it gets trio.ClosedResourceError."""

@@ -161,3 +161,26 @@ async def test_progress_ends_at_the_size_and_only_grows() -> None:
     assert told == sorted(told)
     assert len(told) > 2
     assert told[-1] == data.nbytes
+
+
+async def test_whoever_gives_up_before_hello_is_answered_resets_the_connection() -> None:
+    """The ordinary end would kill a stock server that has the client in its queue."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener, trio.open_nursery() as nursery:
+
+        async def give_up() -> None:
+            with pytest.raises(NodeUnreachable):
+                async with connect(listener_endpoint(listener), dialect="7.0.0", connect_timeout=0.2):
+                    raise AssertionError("nobody answered")
+
+        nursery.start_soon(give_up)
+        stream = await listener.accept()
+        async with stream:
+            with trio.fail_after(PATIENCE):
+                await stream.receive_some()
+                with pytest.raises(trio.BrokenResourceError):
+                    await stream.receive_some()
+
+
+def listener_endpoint(listener: trio.SocketListener) -> str:
+    return f"127.0.0.1:{listener.socket.getsockname()[1]}"

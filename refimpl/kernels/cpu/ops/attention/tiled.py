@@ -68,7 +68,7 @@ from refimpl.kernels.cpu.step import (
 )
 from refimpl.kernels.cpu.words import f32_at
 
-__all__ = ["Room", "Unit", "flash_attention", "scratch_bytes"]
+__all__ = ["flash_attention", "scratch_bytes"]
 
 SCALE, MAX_BIAS, SOFTCAP = 0, 1, 2
 KIND_OF_KEYS, KIND_OF_VALUES = 0, 1
