@@ -1,7 +1,7 @@
 """Compares our programs with stock llama.cpp.
 
-Exit code 0: they agree, as conformance/INTEROP.md says; 1: they do not; 2: it could not be judged, or not all of it,
-where this machine cannot run everything.
+Exit code 0: they agree; 1: they do not; 2: it could not be judged, or not all of it, where this machine cannot run
+everything. What conformance/INTEROP.md says otherwise is named.
 """
 
 import argparse
@@ -33,26 +33,25 @@ async def _judge(quick: bool, write: bool, logs: Path) -> int:
         print(failure, file=sys.stderr)
         return NOT_JUDGED
     print(draw(cells), flush=True)
-    recorded = _record(cells) if write else _compare_with_record(cells)
-    tokenizers = await _compare_tokenizers()
-    codes = {tokenizers, AGREED if acceptable(cells) and recorded else DIFFERED}
+    if write:
+        _record(cells)
+    else:
+        _compare_with_record(cells)
+    codes = {await _compare_tokenizers(), AGREED if acceptable(cells) else DIFFERED}
     if any(cell.reason for cell in cells):
         codes.add(NOT_JUDGED)
     return DIFFERED if DIFFERED in codes else max(codes)
 
 
-def _record(cells: Sequence[Cell]) -> bool:
+def _record(cells: Sequence[Cell]) -> None:
     DOCUMENT.write_text(render(verdicts(cells)), "utf-8")
     print(f"wrote {DOCUMENT}", flush=True)
-    return True
 
 
-def _compare_with_record(cells: Sequence[Cell]) -> bool:
+def _compare_with_record(cells: Sequence[Cell]) -> None:
     recorded = read(DOCUMENT.read_text("utf-8")) if DOCUMENT.exists() else {}
-    lines = disagreements(recorded, verdicts(cells))
-    for line in lines:
+    for line in disagreements(recorded, verdicts(cells)):
         print(line, flush=True)
-    return not lines
 
 
 async def _compare_tokenizers() -> int:

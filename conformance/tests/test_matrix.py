@@ -3,6 +3,8 @@
 import itertools
 from pathlib import Path
 
+import attrs
+
 from conformance.interop.matrix.cells import Cell, acceptable, draw
 from conformance.interop.matrix.columns import COLUMNS, REFERENCE, Who
 from conformance.interop.matrix.near_tie import Candidate, Parting
@@ -74,6 +76,19 @@ def test_a_text_cut_short_is_not() -> None:
 
 def test_a_program_that_failed_is_not() -> None:
     assert not acceptable([cell(0), cell(1, same=False, text=None)])
+
+
+def test_the_text_of_current_llama_is_taken_where_it_computes() -> None:
+    assert {column.name for column in COLUMNS if column.computes_currently} == {
+        "stock 8.0.0 host, local",
+        "stock 8.0.0 host, stock server (8.0.0)",
+        "stock 8.0.0 host, refimpl and stock server (8.0.0)",
+        "refimpl host, stock server (8.0.0)",
+        "refimpl host, refimpl and stock server (8.0.0)",
+    }
+    taken = attrs.evolve(cell(1, same=False), as_current=True)
+    assert taken.verdict == "as stock 8.0.0"
+    assert acceptable([cell(0), taken])
 
 
 def test_what_was_not_run_has_a_verdict_of_its_own_and_its_reason_below_the_table() -> None:

@@ -35,6 +35,13 @@ def test_the_longest_fitting_token_is_the_other_one() -> None:
     assert found.other == HOTEL
 
 
+def test_a_token_that_begins_with_stock_s_parts_where_it_was_taken() -> None:
+    found = parting(STEPS, b" hotel day")
+    assert found is not None
+    assert (found.step, found.stock, found.other) == (0, HOT, HOTEL)
+    assert found.is_near_tie
+
+
 def test_a_token_that_stock_does_not_rank_is_no_near_tie() -> None:
     found = parting(STEPS, b" hot soup")
     assert found is not None

@@ -17,7 +17,7 @@ from conformance.interop.processes import ProcessFailed, our_program, running_se
 from conformance.interop.stock import PROTO
 from conformance.upstream.cases import Verdict
 from conformance.upstream.left_out import LEFT_OUT, OPS
-from conformance.upstream.programs import upstream_programs
+from conformance.upstream.programs import node_library, upstream_program
 from conformance.upstream.suite import Report, Run, run_op
 
 __all__ = ["draw", "main"]
@@ -26,11 +26,12 @@ PASSED, FAILED, NOT_JUDGED = 0, 1, 2
 
 
 async def _judge(ops: Sequence[str], everything: bool, threads: int, logs: Path) -> list[Report]:
-    programs, node_log = await upstream_programs(), logs / "refimpl-server.log"
+    program, library = await upstream_program("test-backend-ops"), await node_library(logs)
+    node_log = logs / "refimpl-server.log"
     reports = []
     command = [our_program("refimpl-server"), "--proto", PROTO, "-t", str(threads)]
     async with running_server(command, node_log) as node:
-        run = Run(programs, node.endpoint, node_log, logs)
+        run = Run(program, library, node.endpoint, node_log, logs)
         for op in ops:
             begin = time.monotonic()
             report = await run_op(run, op, () if everything else LEFT_OUT.get(op, ()))

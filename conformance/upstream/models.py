@@ -5,12 +5,14 @@ file of it. The random Llamas have rows of 256 and 512, so that each of their ma
 Their weights come from a fixed seed; their vocabulary is bytes, with as many merges as a reader insists on.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
 import numpy as np
 from gguf import GGUFWriter
+from numpy.typing import NDArray
 
 from conformance.interop.processes import run_text
 from conformance.interop.vocab_model import Vocabulary, pair_vocabulary
@@ -90,11 +92,11 @@ def write_random_llama(target: Path) -> None:
     writer.close()
 
 
-def _weights(random: np.random.Generator, name: str, shape: Sequence[int]) -> np.ndarray:
+def _weights(random: np.random.Generator, name: str, shape: Sequence[int]) -> NDArray[np.floating]:
     if len(shape) == 1:
         return np.ones(shape, np.float32)
     spread = SPREAD if name == "output.weight" else 1.0
-    return (random.standard_normal(shape) * spread / np.sqrt(shape[-1])).astype(np.float16)
+    return (random.standard_normal(shape) * (spread / math.sqrt(shape[-1]))).astype(np.float16)
 
 
 def _shapes(n_vocab: int) -> list[tuple[str, tuple[int, ...]]]:

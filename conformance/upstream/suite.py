@@ -4,7 +4,6 @@ A client ends when its node refuses a graph. The case is then the first one with
 name in further processes. What an op leaves out is decided by its table (left_out.py), not by what happens.
 """
 
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +13,16 @@ import trio
 
 from conformance.interop.processes import ProcessFailed
 from conformance.upstream.cases import Case, Outcome, Verdict, Without, chunks, listed, pattern_without, verdicts
-from conformance.upstream.programs import Programs
+from conformance.upstream.node_log import reason_since
+from conformance.upstream.programs import NO_NODE, node_environment
 
 __all__ = ["Report", "Run", "run_op"]
 
 DEVICE = "RPC0"
-SECONDS = 1200.0
+SECONDS = 3600.0
 """for one process"""
 ROOM = 20_000
 """characters of case names on one command line"""
-NO_NODE = 3
-"""exit code where the preloaded library finds no node"""
 ENDED = (0, 1)
 """exit codes of a process that ran all of its cases"""
 UNLISTED = "a case that test-backend-ops does not list"
@@ -32,9 +30,11 @@ UNLISTED = "a case that test-backend-ops does not list"
 
 @attrs.frozen
 class Run:
-    """What it takes to run cases: the programs, a node, and the log of the node, which says why it refuses."""
+    """What it takes to run cases: test-backend-ops, a node, and the log of the node, which says why it refuses."""
 
-    programs: Programs
+    program: Path
+    library: Path
+    """to be preloaded"""
     endpoint: str
     node_log: Path
     logs: Path
@@ -83,11 +83,11 @@ async def run_op(run: Run, op: str, without: Sequence[Without]) -> Report:
     counts = [(each, sum(map(each.covers, every))) for each in without]
     wanted = [case for case in every if not any(each.covers(case) for each in without)]
     filters = ["-p", pattern_without(without)] if without else []
-    outcomes, ended = await _test(run, ["-o", op, *filters])
+    outcomes, refusal = await _test(run, ["-o", op, *filters])
     known = {outcome.case for outcome in outcomes}
     rest = [case for case in wanted if case not in known]
-    if not ended:
-        unlisted = Outcome(Case(op, UNLISTED), Verdict.REFUSED, _last_words(run.node_log))
+    if refusal is not None:
+        unlisted = Outcome(Case(op, UNLISTED), Verdict.REFUSED, refusal)
         again = [outcome for piece in chunks(rest, ROOM) for outcome in await _by_name(run, piece)]
         outcomes += again if any(each.verdict is Verdict.REFUSED for each in again) else [*again, unlisted]
     elif rest:
@@ -100,28 +100,28 @@ async def _by_name(run: Run, cases: Sequence[Case]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     left = list(cases)
     while left:
-        found, ended = await _test(run, ["-o", ",".join(map(str, left))])
+        found, refusal = await _test(run, ["-o", ",".join(map(str, left))])
         outcomes += found
         known = {outcome.case for outcome in found}
         left = [case for case in left if case not in known]
-        if left and ended:
+        if left and refusal is None:
             return outcomes + [Outcome(case, Verdict.FAILED, "ended without a verdict") for case in left]
         if left:
-            outcomes.append(Outcome(left.pop(0), Verdict.REFUSED, _last_words(run.node_log)))
+            outcomes.append(Outcome(left.pop(0), Verdict.REFUSED, refusal or ""))
     return outcomes
 
 
 async def _list(run: Run, op: str) -> str:
-    command = [str(run.programs.test), "support", "-b", "CPU", "-o", op, "--output", "csv"]
+    command = [str(run.program), "support", "-b", "CPU", "-o", op, "--output", "csv"]
     done = await trio.run_process(command, capture_stdout=True, stdin=subprocess.DEVNULL)
     return done.stdout.decode()
 
 
-async def _test(run: Run, filters: Sequence[str]) -> tuple[list[Outcome], bool]:
-    """The verdicts of one process, and whether it came to its end. Raises ProcessFailed where it does not begin."""
-    env = {**os.environ, "LD_PRELOAD": str(run.programs.node), "UPSTREAM_NODE": run.endpoint, "GGML_NO_BACKTRACE": "1"}
-    command = [str(run.programs.test), "test", "-b", DEVICE, *filters]
-    code = None
+async def _test(run: Run, filters: Sequence[str]) -> tuple[list[Outcome], str | None]:
+    """The verdicts of one process, and why it ended early, if it did. Raises ProcessFailed where it does not begin."""
+    env = node_environment(run.library, run.endpoint)
+    command = [str(run.program), "test", "-b", DEVICE, *filters]
+    code, said = None, run.node_log.stat().st_size
     with run.printed.open("wb") as printed, run.client_log.open("ab") as log, trio.move_on_after(SECONDS):
         done = await trio.run_process(
             command, stdout=printed, stderr=log, stdin=subprocess.DEVNULL, env=env, check=False
@@ -129,10 +129,5 @@ async def _test(run: Run, filters: Sequence[str]) -> tuple[list[Outcome], bool]:
         code = done.returncode
     if code == NO_NODE:
         raise ProcessFailed(f"{run.endpoint} does not answer any more; see {run.node_log}")
-    return verdicts(run.printed.read_text()), code in ENDED
-
-
-def _last_words(log: Path) -> str:
-    """The last line of a log."""
-    lines = log.read_text("utf-8", "replace").split("\n")
-    return next((line for line in reversed(lines) if line), "")
+    refusal = None if code in ENDED else await reason_since(run.node_log, said)
+    return verdicts(run.printed.read_text()), refusal

@@ -1,15 +1,16 @@
 """What became of each column on each prompt, and whether that is agreement. Pure.
 
-Verdicts: `same`; `near-tie`, where stock finds the two tokens at which the texts part equally likely; `DIFFERENT`;
-`FAILED` when a program does; `not run`, with the reason, where this machine cannot run it: that is no pass. A prompt
-may part at one near-tie and no more.
+Verdicts: `same`, the text that stock 7.0.0 makes alone; `as stock 8.0.0`, the one that this makes alone, taken where
+its programs compute, since two builds of stock do not always agree; `near-tie`, where stock finds the two tokens at
+which the texts part equally likely; `DIFFERENT`; `FAILED` when a program does; `not run`, with the reason, where this
+machine cannot run it: that is no pass. A prompt may part at one near-tie and no more.
 """
 
 from collections.abc import Sequence
 
 import attrs
 
-from conformance.interop.matrix.columns import Column
+from conformance.interop.matrix.columns import CURRENT, Column
 from conformance.interop.matrix.near_tie import Parting
 
 __all__ = ["Cell", "acceptable", "draw"]
@@ -27,6 +28,8 @@ class Cell:
     parting: Parting | None = None
     reason: str = ""
     """why it was not run"""
+    as_current: bool = False
+    """the column's layers run in current llama.cpp, and the text is the one that it makes alone"""
 
     @property
     def verdict(self) -> str:
@@ -37,6 +40,8 @@ class Cell:
             return "FAILED"
         if self.same:
             return "same"
+        if self.as_current:
+            return f"as stock {CURRENT}"
         return "near-tie" if self.parting and self.parting.is_near_tie else "DIFFERENT"
 
 

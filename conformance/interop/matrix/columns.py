@@ -8,7 +8,7 @@ from enum import Enum
 
 import attrs
 
-__all__ = ["COLUMNS", "CURRENT", "EARLIER", "PROMPTS", "REFERENCE", "TOKENS", "Column", "Who"]
+__all__ = ["COLUMNS", "CURRENT", "CURRENT_ALONE", "EARLIER", "PROMPTS", "REFERENCE", "TOKENS", "Column", "Who"]
 
 PROMPTS = (
     "Hello, my name is",
@@ -65,6 +65,11 @@ class Column:
         return f"{self.main_host} host, {where}"
 
     @property
+    def computes_currently(self) -> bool:
+        """Whether layers run in a stock program that speaks the current version."""
+        return self.version == CURRENT and Who.STOCK in (self.servers or (self.host,))
+
+    @property
     def needs_stock(self) -> bool:
         """Whether a program of stock's takes part."""
         return Who.STOCK in (self.host, *self.servers)
@@ -72,11 +77,13 @@ class Column:
 
 REFERENCE = Column(EARLIER, Who.STOCK, quick=True)
 """the text that every other must give"""
+CURRENT_ALONE = Column(CURRENT, Who.STOCK)
+"""what current llama.cpp makes alone, in arithmetic of its own; its text is as good wherever it computes"""
 TWO_OURS, ONE_STOCK, ONE_OF_EACH = (Who.OURS, Who.OURS), (Who.STOCK,), (Who.OURS, Who.STOCK)
 COLUMNS = (
     REFERENCE,
     Column(EARLIER, Who.OURS, quick=True),
-    Column(CURRENT, Who.STOCK),
+    CURRENT_ALONE,
     Column(EARLIER, Who.STOCK, TWO_OURS, quick=True),
     Column(EARLIER, Who.STOCK, ONE_STOCK),
     Column(EARLIER, Who.STOCK, ONE_OF_EACH),

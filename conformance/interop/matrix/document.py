@@ -10,7 +10,16 @@ from pathlib import Path
 
 from conformance.interop import current, stock
 from conformance.interop.matrix.cells import Cell
-from conformance.interop.matrix.columns import COLUMNS, CURRENT, EARLIER, PROMPTS, REFERENCE, TOKENS, Column
+from conformance.interop.matrix.columns import (
+    COLUMNS,
+    CURRENT,
+    CURRENT_ALONE,
+    EARLIER,
+    PROMPTS,
+    REFERENCE,
+    TOKENS,
+    Column,
+)
 from conformance.interop.model import REQUIREMENT as MODEL
 
 __all__ = ["DOCUMENT", "Verdicts", "disagreements", "read", "render", "verdicts"]
@@ -19,6 +28,7 @@ DOCUMENT = Path(__file__).parents[2] / "INTEROP.md"
 Verdicts = Mapping[tuple[Column, int], str]
 """by column and number of the prompt"""
 IS_REFERENCE = "the reference"
+ITS_OWN = "its own"
 NOT_RUN = "not run"
 ABSENT = "?"
 REASON_LENGTH = 100
@@ -35,6 +45,8 @@ def verdicts(cells: Sequence[Cell]) -> dict[tuple[Column, int], str]:
 def _word(cell: Cell) -> str:
     if cell.column == REFERENCE:
         return IS_REFERENCE
+    if cell.column == CURRENT_ALONE and cell.as_current and not cell.same:
+        return ITS_OWN
     if cell.reason:
         line = " ".join(cell.reason.replace("|", "/").split())
         return f"{NOT_RUN}: {line[:REASON_LENGTH]}"
@@ -42,7 +54,10 @@ def _word(cell: Cell) -> str:
 
 
 def disagreements(recorded: Verdicts, found: Verdicts) -> list[str]:
-    """Lines for each way whose recorded verdict a run contradicts; what was not run here contradicts nothing."""
+    """Lines for each way whose recorded verdict is another than a run's; what was not run here contradicts nothing.
+
+    Another machine's stock rounds in its own way, so that this alone is no failure.
+    """
     return [
         f"{column.name}, prompt {prompt + 1}: {DOCUMENT.name} says '{recorded.get((column, prompt), ABSENT)}', "
         f"this run '{verdict}'; write it anew with --write"
@@ -64,7 +79,8 @@ def _head() -> str:
 Written by `python -m conformance.interop --write` from a run of everything below; not to be edited.
 
 Main hosts continue each prompt greedily by {TOKENS} tokens, with all layers of the model on the servers (or the last
-ones, as many as -ngl says). Every text has to be the one that stock {EARLIER} makes alone.
+ones, as many as -ngl says). Every text has to be the one that stock {EARLIER} makes alone. Stock {CURRENT}, another
+build, makes another one of some prompts; where layers run in that, its own is as good.
 
 | | |
 |---|---|
@@ -77,9 +93,10 @@ Prompts:
 
 {prompts}
 
-`same`: the same text. `near-tie at token N`: parts from it where stock itself finds both tokens equally likely.
-`DIFFERENT`: parts elsewhere. `FAILED`: a program ended with an error. `not run`: the machine of the run lacked what is
-said, so nothing is known."""
+`same`: the text of stock {EARLIER} alone. `as stock {CURRENT}`: the text of that one alone, `its own`.
+`near-tie at token N`: parts from stock {EARLIER} where that finds both tokens equally likely. `DIFFERENT`: parts
+elsewhere. `FAILED`: a program ended with an error. `not run`: the machine of the run lacked what is said, so nothing is
+known."""
 
 
 def _title(column: Column) -> str:

@@ -62,10 +62,26 @@ def parting(steps: Sequence[Step], other: bytes) -> Parting | None:
     head = b""
     for number, step in enumerate(steps):
         if not other.startswith(head + step.chosen.text):
-            fitting = [c for c in step.candidates if c.text and other.startswith(head + c.text)]
-            best = max(fitting, key=lambda candidate: len(candidate.text), default=None)
-            return Parting(number, step.chosen, best)
+            best = _fitting(step, other[len(head) :])
+            earlier = _longer_token(steps[:number], other) if best is None else None
+            return earlier or Parting(number, step.chosen, best)
         head += step.chosen.text
+    return None
+
+
+def _fitting(step: Step, rest: bytes) -> Candidate | None:
+    """The longest candidate that `rest` begins with."""
+    found = [candidate for candidate in step.candidates if candidate.text and rest.startswith(candidate.text)]
+    return max(found, key=lambda candidate: len(candidate.text), default=None)
+
+
+def _longer_token(steps: Sequence[Step], other: bytes) -> Parting | None:
+    """The last step at which `other` took a token that begins with stock's: its bytes part only behind that."""
+    heads = [b"".join(step.chosen.text for step in steps[:number]) for number in range(len(steps))]
+    for number, (step, head) in reversed(list(enumerate(zip(steps, heads, strict=True)))):
+        best = _fitting(step, other[len(head) :])
+        if best is not None and len(best.text) > len(step.chosen.text):
+            return Parting(number, step.chosen, best)
     return None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from conformance.interop.matrix.cells import Cell
-from conformance.interop.matrix.columns import COLUMNS, PROMPTS, REFERENCE, TOKENS, Column
+from conformance.interop.matrix.columns import COLUMNS, CURRENT_ALONE, PROMPTS, REFERENCE, TOKENS, Column
 from conformance.interop.matrix.near_tie import ask_stock, parting
 from conformance.interop.matrix.peers import Peers, running_peers
 from conformance.interop.model import smollm2
@@ -20,6 +20,9 @@ from conformance.interop.stock import stock_programs
 
 __all__ = ["run_matrix"]
 
+References = dict[tuple[Column, str], str]
+"""what the stocks make alone, by column and prompt"""
+
 
 async def run_matrix(quick: bool, logs: Path) -> list[Cell]:
     """Run the whole matrix, or its short part. Raises ProcessFailed if a server or stock itself fails."""
@@ -27,7 +30,7 @@ async def run_matrix(quick: bool, logs: Path) -> list[Cell]:
     columns = [column for column in COLUMNS if column.quick or not quick]
     prompts = PROMPTS[:1] if quick else PROMPTS
     cells: list[Cell] = []
-    references: dict[str, str] = {}
+    references: References = {}
     for version in dict.fromkeys(column.version for column in columns):
         async with running_peers(version, programs, model, logs) as peers:
             spoken = ", ".join(f"{who.value} {one.version}" for who, found in peers.servers.items() for one in found)
@@ -38,25 +41,23 @@ async def run_matrix(quick: bool, logs: Path) -> list[Cell]:
 
 
 async def _run_prompt(
-    peers: Peers, columns: Sequence[Column], prompt: str, references: dict[str, str], logs: Path
+    peers: Peers, columns: Sequence[Column], prompt: str, references: References, logs: Path
 ) -> list[Cell]:
-    """The columns of one version. The first of all makes the reference."""
+    """The columns of one version; those of stock alone come first and make the references."""
     cells: list[Cell] = []
     for column in columns:
         if column.version != peers.version:
             continue
-        cell = await _run_cell(peers, column, prompt, references.get(prompt), logs)
-        if column is REFERENCE:
-            if cell.text is None:
-                raise ProcessFailed(f"the reference run failed; see {logs}")
-            references[prompt] = cell.text
-        outcome = "differs" if cell.text and not cell.same else cell.verdict
+        cell = await _run_cell(peers, column, prompt, references, logs)
+        if column is REFERENCE and cell.text is None:
+            raise ProcessFailed(f"the reference run failed; see {logs}")
+        outcome = "differs" if cell.verdict == "DIFFERENT" else cell.verdict
         _say(f"{prompt!r}: {column.name}: {outcome} in {cell.seconds:.1f} s")
         cells.append(cell)
     return cells
 
 
-async def _run_cell(peers: Peers, column: Column, prompt: str, reference: str | None, logs: Path) -> Cell:
+async def _run_cell(peers: Peers, column: Column, prompt: str, references: References, logs: Path) -> Cell:
     if reason := peers.lack(column):
         return Cell(column, prompt, 0.0, None, same=False, reason=reason)
     begin = time.monotonic()
@@ -66,20 +67,24 @@ async def _run_cell(peers: Peers, column: Column, prompt: str, reference: str | 
         _say(str(failure))
         return Cell(column, prompt, time.monotonic() - begin, None, same=False)
     text = text.rstrip("\n")
-    return Cell(column, prompt, time.monotonic() - begin, text, same=reference is None or text == reference)
+    if column in (REFERENCE, CURRENT_ALONE):
+        references[column, prompt] = text
+    same = text == references[REFERENCE, prompt]
+    as_current = column.computes_currently and text == references.get((CURRENT_ALONE, prompt))
+    return Cell(column, prompt, time.monotonic() - begin, text, same=same, as_current=as_current)
 
 
 async def _explain(cells: Sequence[Cell], prompt: str, programs: Path, model: Path, logs: Path) -> list[Cell]:
     """The cells of a prompt; a differing one says where it parts from stock, whose llama-server is asked once."""
     mine = [cell for cell in cells if cell.prompt == prompt]
-    if all(cell.same or cell.text is None for cell in mine):
+    if all(cell.verdict != "DIFFERENT" for cell in mine):
         return mine
     command = [str(programs / "llama-server"), "-m", str(model), "-c", "512", "-t", "2"]
     async with running_web_server(command, logs / "llama-server.log") as url:
         steps = await ask_stock(url, prompt, TOKENS)
     explained = []
     for cell in mine:
-        if cell.text is not None and not cell.same:
+        if cell.text is not None and cell.verdict == "DIFFERENT":
             cell = attrs.evolve(cell, parting=parting(steps, cell.text[len(prompt) :].encode()))
             _say(f"{prompt!r}: {cell.column.name}: {cell.parting or 'cut short'}\n    {cell.text!r}")
         explained.append(cell)

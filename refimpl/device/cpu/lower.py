@@ -128,7 +128,7 @@ class _Lowering:
         kernels = PRODUCTS[Type(self.types[weights])]
         place = self._activations(node.index, x, kernels.activations)
         weight: Weight | None = self.weights.get(weights)
-        if weight is not None:
+        if weight is not None and kernels.packed is not None:
             self.products.append(Product(len(self.steps), weight, kernels.packed, kernels.plain))
         self.steps.append(
             PlannedStep(kernels.plain, node.index, node.index, (weights, x), extra=(place[0],), reads=(place,))
@@ -155,7 +155,7 @@ class _Lowering:
             called, blocks, row = Choice(kernels.plain), place[0], kernels.activations.size((self.ne[x][0], 1, 1, 1))
             reads.append(place)
             weight = self.weights.get(weights)
-            if weight is not None:
+            if weight is not None and kernels.packed is not None:
                 self.products.append(Product(len(self.steps), weight, kernels.packed, kernels.plain, CALLED))
         own = experts.scratch_bytes(row)
         self.steps.append(

@@ -108,9 +108,7 @@ ROW_WRITES: Mapping[tuple[Type, Type], Kernel] = MappingProxyType(
     }
 )
 
-FLOAT_PRODUCTS: Mapping[Type, Kernel] = MappingProxyType(
-    {F32: floats.mul_mat_f32, F16: floats.mul_mat_f16, Type.BF16: floats.mul_mat_bf16}
-)
+FLOAT_PRODUCTS: Mapping[Type, Kernel] = MappingProxyType({F32: floats.mul_mat_f32, F16: floats.mul_mat_f16})
 ROTATIONS: Mapping[Type, tuple[Kernel, int]] = MappingProxyType({F32: (rope.rope_f32, 4), F16: (rope.rope_f16, 8)})
 """kernel, and bytes of scratch for each channel that turns"""
 

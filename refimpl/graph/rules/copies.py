@@ -1,7 +1,7 @@
 """DUP, CONT, CPY: elements in logical order from one layout to another, converted on the way.
 
 Any strides on both sides for plain types; shapes may differ as long as the number of elements agrees. With blocks on
-either side rows are converted whole, so shapes agree and rows are packed. CPY names its destination in src[1]: the
+either side rows are copied whole, so they are packed and equally long; if they are converted, shapes agree. CPY names its destination in src[1]: the
 node is that tensor, or a view of all of it.
 """
 
@@ -12,13 +12,14 @@ __all__ = ["copy", "copy_into"]
 
 
 def copy(group: OpGroup) -> None:
-    """src0 and the result have as many elements; in block types the same shape and packed rows."""
+    """src0 and the result have as many elements; in block types rows are packed, and alike or shapes are the same."""
     src, dst = group.src(0), group.dst
     group.require(src.ne.prod(axis=1) == dst.ne.prod(axis=1), "source and result differ in their number of elements")
     block = type_layouts().block
     plain = (block[src.type] == 1) & (block[dst.type] == 1)
-    by_rows = src.same_shape(dst) & src.rows_packed() & dst.rows_packed()
-    group.require(plain | by_rows, "types with blocks are copied in packed rows of the same shape")
+    alike = src.same_shape(dst) | ((src.type == dst.type) & (src.ne[:, 0] == dst.ne[:, 0]))
+    by_rows = alike & src.rows_packed() & dst.rows_packed()
+    group.require(plain | by_rows, "types with blocks are copied in packed rows: of the same shape, or type and length")
 
 
 def copy_into(group: OpGroup) -> None:

@@ -53,11 +53,14 @@ def _channels(group: OpGroup, row: np.ndarray[tuple[int, ...], np.dtype[np.int64
 
 
 def _angles(group: OpGroup) -> None:
-    """All parameters are finite; with YaRN its logarithms exist and are not divided by 0."""
+    """All parameters are finite; with YaRN its logarithms exist and are not divided by 0.
+
+    That of a context of 0 is taken as minus infinity, as ggml does: its edges are clamped.
+    """
     floats = group.floats(*FLOATS)
     base, scale, extrapolation, fast, slow = floats[:, 0], floats[:, 1], floats[:, 2], floats[:, 4], floats[:, 5]
     group.require(in_all(np.isfinite(floats)) & (base > 0), "a parameter is not finite, or freq_base not positive")
-    yarn = (group.params[:, N_CTX_ORIG] > 0) & (scale > 0) & (fast > 0) & (slow > 0) & (base != 1)
+    yarn = (group.params[:, N_CTX_ORIG] >= 0) & (scale > 0) & (fast > 0) & (slow > 0) & (base != 1)
     group.require((extrapolation == 0) | yarn, "YaRN with parameters that have no logarithm")
 
 

@@ -93,6 +93,8 @@ def _blocks(rng: np.random.Generator) -> Iterator[Case]:
         ne = dim(3 * FORMATS[type_].block, 5, 2)
         yield _cpy(f"{type_.name} to F32", normal(rng, type_, ne), empty(Type.F32, ne))
         yield _cpy(f"{type_.name} as it is", normal(rng, type_, ne), empty(type_, ne))
+        otherwise = empty(type_, dim(ne[0], 2, 1, 5))
+        yield _cpy(f"{type_.name} rows counted otherwise", normal(rng, type_, ne, Layout(slack=1)), otherwise)
         yield case(Op.DUP, f"{type_.name} rows with gaps", (normal(rng, type_, ne, Layout(slack=1)),), empty(type_, ne))
 
 

@@ -75,6 +75,7 @@ def _variants(rng: np.random.Generator, mode: RopeMode) -> Iterator[Case]:
     yield _rotation(f"{name} magnitude", rng, ne, _words(96, mode, attn_factor=1.3))
     yarn = {"freq_scale": 0.125, "ext_factor": 1.0, "n_ctx_orig": 256}
     yield _rotation(f"{name} YaRN", rng, ne, _words(96, mode, **yarn))
+    yield _rotation(f"{name} YaRN without a context", rng, ne, _words(96, mode, **(yarn | {"n_ctx_orig": 0})))
     yield _rotation(
         f"{name} YaRN, half mixed", rng, ne, _words(96, mode, **(yarn | {"ext_factor": 0.5, "attn_factor": 0.9}))
     )

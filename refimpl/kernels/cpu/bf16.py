@@ -10,13 +10,11 @@ from numba import types
 
 from refimpl.kernels.cpu.compiled import inline
 from refimpl.kernels.cpu.simd import F32X16, I32X16, Vector, load, operation, store
-from refimpl.kernels.cpu.words import F32, I32, I64, float_of, store_i16, u16_at
+from refimpl.kernels.cpu.words import I32, I64, float_of, store_i16, u16_at
 
 __all__ = [
     "bf16_at",
     "load_bf16x16",
-    "rounded_to_bf16",
-    "rounded_to_bf16x16",
     "store_bf16",
     "store_bf16x16",
 ]
@@ -39,10 +37,6 @@ def _rounded_bits(b: Any, x: Any, kind: Any) -> Any:
     return b.select(b.fcmp_unordered("uno", x, x), b.or_(bits, _constant(kind, 0x400000)), rounded)
 
 
-def _cut(b: Any, bits: Any, kind: Any, real: Any) -> Any:
-    return b.bitcast(b.and_(bits, _constant(kind, 0xFFFF0000)), real)
-
-
 def _widened(b: Any, x: Any) -> Any:
     return b.bitcast(b.shl(b.zext(x, I32X16.ir), _constant(I32X16.ir, 16)), F32X16.ir)
 
@@ -53,11 +47,7 @@ def _narrowed(b: Any, x: Any) -> Any:
 
 widen_bf16x16 = operation(F32X16, [I16X16], _widened)
 narrow_bf16x16 = operation(I16X16, [F32X16], _narrowed)
-rounded_to_bf16x16 = operation(
-    F32X16, [F32X16], lambda b, x: _cut(b, _rounded_bits(b, x, I32X16.ir), I32X16.ir, F32X16.ir)
-)
 bits_bf16 = operation(types.int64, [types.float32], lambda b, x: b.zext(b.lshr(_rounded_bits(b, x, I32), I32(16)), I64))
-rounded_to_bf16 = operation(types.float32, [types.float32], lambda b, x: _cut(b, _rounded_bits(b, x, I32), I32, F32))
 
 
 @inline

@@ -14,16 +14,19 @@ Unsatisfying: numba offers no public way to choose the folder for some functions
 classes, which is one reason why the numba version is pinned.
 """
 
+import fcntl
 import hashlib
 import logging
 import os
 import re
 import shutil
 import stat
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,15 @@ IMPORT = re.compile(r"^from ([\w.]+) import (\([^)]*\)|.*)$", re.MULTILINE)
 NAME = re.compile(r"\w+")
 STALE = 30 * 24 * 3600.0
 """seconds after which a folder of other sources that nobody used is removed"""
+FEW = 3
+"""kernels for which a process of their own, which has to load the compiler first, is not worth while"""
+MOST_PROCESSES = 16
+COMPILE = """
+import importlib, sys
+for name in sys.argv[1:]:
+    module, _, kernel = name.partition(":")
+    getattr(importlib.import_module(module), kernel).address
+"""
 SIGNATURE = types.void(types.int64, types.int64)
 
 
@@ -96,6 +108,15 @@ class Kernel:
         return address
 
     @property
+    def module(self) -> str:
+        return str(self._defined.__module__)
+
+    @property
+    def importable(self) -> bool:
+        """Whether another process finds this kernel by its name in its module."""
+        return getattr(sys.modules.get(self.module), self.name, None) is self
+
+    @property
     def kept(self) -> bool:
         """Whether its machine code, for some processor, lies in the user's cache folder."""
         return cache_folder() is not None and os.path.exists(_Cache(self._defined)._cache_file._index_path)
@@ -121,15 +142,55 @@ def kernel(defined: Callable[..., None]) -> Kernel:
 
 
 def prepare() -> None:
-    """Compile those of the kernels imported so far that are not kept; of the first start on a machine, all."""
-    missing = [made for made in _kernels if not made.kept]
-    if not missing:
+    """Compile those of the kernels imported so far that are not kept; of the first start on a machine, all.
+
+    Half a dozen and more are shared by as many processes as there are cores; what one of them leaves undone is done
+    here.
+    """
+    if all(made.kept for made in _kernels):
         return
-    log.info("compiling %d kernels for this machine; once, a second for each", len(missing))
-    begin = time.monotonic()
-    for made in missing:
-        _ = made.address
-    log.info("compiled in %.0f s", time.monotonic() - begin)
+    with _alone():
+        missing = [made for made in _kernels if not made.kept]
+        if not missing:
+            return
+        log.info("compiling %d kernels for this machine; once, a second or two for each on one core", len(missing))
+        begin = time.monotonic()
+        _compile_apart(missing)
+        for made in missing:
+            _ = made.address
+        log.info("compiled in %.0f s", time.monotonic() - begin)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While another process prepares its kernels, wait: most of them will be kept then."""
+    folder = cache_folder()
+    if folder is None:
+        yield
+        return
+    with (folder / "preparing.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _compile_apart(missing: Sequence[Kernel]) -> None:
+    """Fill the cache folder from other processes, which end with this one."""
+    names = [f"{made.module}:{made.name}" for made in missing if made.importable]
+    count = min(len(os.sched_getaffinity(0)), MOST_PROCESSES, len(names) // FEW)
+    if count < 2 or cache_folder() is None:
+        return
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", COMPILE, *names[number::count]], env=env, stdin=subprocess.DEVNULL)
+        for number in range(count)
+    ]
+    try:
+        for process in processes:
+            process.wait()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @cache
@@ -180,7 +241,7 @@ def cache_folder() -> Path | None:
 
 
 def _remove_stale(kernels: Path) -> None:
-    for folder in kernels.iterdir():
+    for folder in kernels.glob("*/"):
         if time.time() - folder.stat().st_mtime > STALE:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -53,13 +53,17 @@ class RopeParams:
 
 
 def _ramp_edges(p: RopeParams) -> tuple[float, float]:
-    """The pairs between which YaRN goes from extrapolation to interpolation."""
+    """The pairs between which YaRN goes from extrapolation to interpolation.
+
+    Without a context they lie at infinity, and there is no ramp: one pair or none is extrapolated.
+    """
 
     def pair_with(turns: float) -> float:
-        return p.n_dims * math.log(p.n_ctx_orig / (turns * 2 * math.pi)) / (2 * math.log(p.freq_base))
+        context = math.log(p.n_ctx_orig / (turns * 2 * math.pi)) if p.n_ctx_orig else -math.inf
+        return p.n_dims * context / (2 * math.log(p.freq_base))
 
-    low = max(0.0, math.floor(pair_with(p.beta_fast)))
-    return low, min(p.n_dims - 1.0, math.ceil(pair_with(p.beta_slow)))
+    low = max(0.0, float(np.floor(pair_with(p.beta_fast))))
+    return low, min(p.n_dims - 1.0, float(np.ceil(pair_with(p.beta_slow))))
 
 
 def angles(p: RopeParams, position: int, factors: Values | None) -> tuple[Values, float]:

@@ -40,6 +40,7 @@ FITS: dict[str, Node] = {
     "cont transposed": Node(Op.CONT, T(F32, (3, 8)), (T(F32, (3, 8), (32, 4, 96, 96)),)),
     "cpy": Node(Op.CPY, T(F16, (48,)), (X, T(F16, (48,))), alias=1),
     "cpy to blocks": Node(Op.CPY, T(Q8_0, (32, 2)), (T(F32, (32, 2)), T(Q8_0, (32, 2))), alias=1),
+    "cpy rows of blocks": Node(Op.CPY, T(Q8_0, (32, 2, 3)), (T(Q8_0, (32, 3, 2)), T(Q8_0, (32, 2, 3))), alias=1),
     "cpy into a transposed target": Node(
         Op.CPY, T(F16, (3, 8), (16, 2, 48, 48)), (T(F32, (3, 8)), T(F16, (3, 8), (16, 2, 48, 48))), alias=1
     ),
@@ -60,6 +61,7 @@ FITS: dict[str, Node] = {
     "rope with sections": Node(Op.ROPE, HEADS, (HEADS, T(I32, (12,))), rope_params(mode=8, w11=2, w12=2)),
     "rope in vision mode": Node(Op.ROPE, HEADS, (HEADS, T(I32, (12,))), rope_params(4, RopeMode.VISION, w11=2)),
     "rope with yarn": Node(Op.ROPE, HEADS, (HEADS, POSITIONS), rope_params(ext=1.0)),
+    "rope with yarn and no context": Node(Op.ROPE, HEADS, (HEADS, POSITIONS), rope_params(ext=1.0, w4=0)),
     "soft_max": Node(Op.SOFT_MAX, X, (X,), (float_bits(1.0),)),
     "soft_max with mask and sinks": Node(
         Op.SOFT_MAX, X, (X, T(F16, (8, 4)), T(F32, (2,))), (float_bits(1.0), float_bits(8.0))
@@ -73,6 +75,7 @@ REFUSED: dict[str, Node] = {
     **elementary.REFUSED,
     "dup: element counts": F["dup"].but(dst=T(F16, (8, 3, 1))),
     "cpy: another shape of blocks": F["cpy to blocks"].but(src0=T(F32, (64,))),
+    "cpy: longer rows of the same blocks": F["cpy to blocks"].but(src0=T(Q8_0, (64,))),
     "cpy: strided rows to blocks": F["cpy to blocks"].but(src0=T(F32, (32, 2), (8, 256, 512, 512))),
     "cpy: a target of another shape": F["cpy"].but(src1=T(F16, (8, 3, 2))),
     "add: result shape": F["add"].but(dst=T(F32, (8, 3, 1))),
@@ -127,7 +130,7 @@ REFUSED: dict[str, Node] = {
     "rope: negative channel": F["rope"].but(params=rope_params(6, w15=-2)),
     "rope: base 0": F["rope"].but(params=rope_params(base=0.0)),
     "rope: base not a number": F["rope"].but(params=rope_params(base=NAN)),
-    "rope: yarn without a context": F["rope"].but(params=rope_params(ext=1.0, w4=0)),
+    "rope: yarn with a negative context": F["rope"].but(params=rope_params(ext=1.0, w4=-1)),
     "rope: yarn with base 1": F["rope"].but(params=rope_params(base=1.0, ext=1.0)),
     "rope: too few factors": F["rope with factors"].but(src2=T(F32, (3,))),
     "rope: factors of another type": F["rope with factors"].but(src2=T(F16, (4,))),

@@ -45,6 +45,8 @@ class _Source:
 
     def blocks(self, type_: Type, ne: Extents) -> Operand:
         """Any quants, under scales of about `2^-8` and either sign, in a K format `2^-14`."""
+        if type_ == Type.BF16:
+            return store(empty(type_, ne), self.reals(ne).data.view(np.float32).reshape(ne[::-1]).astype(np.float64))
         made, form = empty(type_, ne), FORMATS[type_]
         raw = made.data.reshape(-1, form.bytes)
         raw[:] = self._bits.random_raw(raw.size).astype(np.uint8).reshape(raw.shape)
@@ -83,6 +85,7 @@ def cases() -> Iterator[Case]:
     yield from _other_gates(other)
     yield from _reduced(other)
     yield from _by_expert(other)
+    yield from _multiplied(_Source(11435))
 
 
 def _normalised(source: _Source) -> Iterator[Case]:
@@ -237,8 +240,8 @@ def _by_expert(source: _Source) -> Iterator[Case]:
 
 def _multiplied(source: _Source) -> Iterator[Case]:
     """By few columns and by many, which ggml adds up differently in K formats; by 16 rows and by single ones."""
-    for type_ in SCALES:
-        k = 288 if FORMATS[type_].block == 32 else 768
+    for type_ in (*SCALES, Type.BF16):
+        k = 768 if FORMATS[type_].block == 256 else 288
         for m, n in ((48, 1), (7, 3), (32, 7), (19, 8), (32, 13), (16, 33)):
             srcs = source.blocks(type_, dim(k, m)), source.reals(dim(k, n), 3.0)
             yield full(Op.MUL_MAT, f"mul_mat {type_.name} {m} by {n}", srcs, empty(Type.F32, dim(m, n)), {})

@@ -1,4 +1,4 @@
-"""MUL_MAT with quantised weights: its kernels by the weights' type, and the form in which activations meet them."""
+"""MUL_MAT with weights that activations meet in a form of their own: that form, and the kernels, by type."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -6,7 +6,7 @@ from types import MappingProxyType
 import attrs
 
 from refimpl.kernels.cpu.compiled import Kernel
-from refimpl.kernels.cpu.matmul import activations, layout, packed
+from refimpl.kernels.cpu.matmul import activations, layout, packed, pairs
 from refimpl.kernels.cpu.matmul import rows as by_rows
 from refimpl.kernels.cpu.matmul.k_quants import activations as k_activations
 from refimpl.kernels.cpu.matmul.k_quants import layout as k_layout
@@ -19,7 +19,7 @@ __all__ = ["PRODUCTS", "ActivationForm", "ProductKernels"]
 
 @attrs.frozen
 class ActivationForm:
-    """What activations become before a product: blocks, row after row."""
+    """What activations become before a product: blocks, or numbers of another type, row after row."""
 
     kernel: Kernel
     """makes them of F32 rows"""
@@ -35,9 +35,10 @@ class ActivationForm:
 
 @attrs.frozen
 class ProductKernels:
-    """MUL_MAT with weights of one quantised type."""
+    """MUL_MAT with weights of one type."""
 
-    packed: Kernel
+    packed: Kernel | None
+    """for weights in their packed layout, where there is one"""
     plain: Kernel
     activations: ActivationForm
 
@@ -45,8 +46,11 @@ class ProductKernels:
 Q8 = ActivationForm(activations.quantise_q8, layout.BLOCK, layout.ACTIVATION)
 Q8_K = ActivationForm(k_activations.quantise_q8_k, k_layout.BLOCK, k_layout.ACTIVATION)
 
+BF16 = ActivationForm(pairs.round_to_bf16, 1, 2)
+
 PRODUCTS: Mapping[Type, ProductKernels] = MappingProxyType(
     {
+        Type.BF16: ProductKernels(None, pairs.mul_mat_pairs, BF16),
         Type.Q4_0: ProductKernels(packed.mul_mat_packed_q4_0, by_rows.mul_mat_q4_0, Q8),
         Type.Q4_1: ProductKernels(packed.mul_mat_packed_q4_1, by_rows.mul_mat_q4_1, Q8),
         Type.Q5_0: ProductKernels(packed.mul_mat_packed_q5_0, by_rows.mul_mat_q5_0, Q8),

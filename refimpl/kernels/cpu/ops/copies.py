@@ -5,8 +5,8 @@ Rules of this file:
   finds its place on both sides once and goes on from there, in runs as long as both sides keep a single step; a run
   without gaps on either side is moved sixteen elements at once.
 - Leading dimensions that follow each other with one step are one run: of a tensor without gaps, all of it.
-- Block types go by rows, which are packed and of the same shape. To the same type they go byte by byte, and extra
-  word 0 holds the bytes of a row.
+- Block types go by rows, which are packed and equally long. To the same type they go byte by byte, and extra word 0
+  holds the bytes of a row; rows may be counted otherwise on the two sides. To another type shapes are the same.
 
 Unsatisfying: a transposed source is read one element of each cache line at a time; tiles would read whole lines.
 """
@@ -188,8 +188,16 @@ def rows_copied(step: int, worker: int, n: int, move: Any) -> Any:
 
 @kernel
 def copy_block_rows(step: int, worker: int) -> None:
-    """From a block type to itself; extra word 0: bytes of a row"""
-    rows_copied(step, worker, extra(step, ROW_BYTES), move_1)
+    """From a block type to itself, row n to row n; extra word 0: bytes of a row"""
+    length, units = extra(step, ROW_BYTES), count(step + DST)
+    chunk = chunk_of(worker, units)
+    start = claim(step, worker, chunk)
+    while start < units:
+        for number in range(start, min(units, start + chunk)):
+            i1, i2, i3 = rows_of(step + DST, number)
+            j1, j2, j3 = rows_of(step + SRC0, number)
+            move_1(row(step + DST, i1, i2, i3), row(step + SRC0, j1, j2, j3), length)
+        start = claim(step, worker, chunk)
 
 
 @kernel

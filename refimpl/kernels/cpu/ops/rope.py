@@ -77,9 +77,9 @@ def _pair_with(step: int, turns: Any) -> Any:
 
 @plain
 def _ramp_edges(step: int) -> Any:
-    """The pairs between which YaRN goes from extrapolation to interpolation."""
-    low = np.float32(math.floor(_pair_with(step, real_param(step, BETA_FAST))))
-    high = np.float32(math.ceil(_pair_with(step, real_param(step, BETA_SLOW))))
+    """The pairs between which YaRN goes from extrapolation to interpolation; infinite without a context."""
+    low = np.floor(_pair_with(step, real_param(step, BETA_FAST)))
+    high = np.ceil(_pair_with(step, real_param(step, BETA_SLOW)))
     return max(ZERO, low), min(np.float32(whole_param(step, N_DIMS) - 1), high)
 
 

@@ -13,7 +13,7 @@ from refimpl.tests.device.cpu.stage import Stage, activations
 from refimpl.tests.graph.samples import SCRATCH, T, one_node
 from spec.names import Glu, Op, RopeMode, Type, Unary
 
-F32, F16, Q4_0, Q8_0, I32 = Type.F32, Type.F16, Type.Q4_0, Type.Q8_0, Type.I32
+F32, F16, Q4_0, Q8_0, I32, IQ4_NL = Type.F32, Type.F16, Type.Q4_0, Type.Q8_0, Type.I32, Type.IQ4_NL
 ROWS, COLUMNS = 7, 20
 MANY = 1000
 """rows that no thread would fetch alone"""
@@ -109,17 +109,17 @@ UNSUPPORTED = {
     "ADD (F32, F16) -> F16": (Op.ADD, T(F16, (8,)), [T(F32, (8,)), T(F16, (8,))], ()),
     "UNARY (I32) -> I32": (Op.UNARY, T(I32, (8,)), [T(I32, (8,))], (Unary.ABS,)),
     "MUL (F32, F16) -> F32": (Op.MUL, X, [X, T(F16, (32, 3, 2))], ()),
-    "CPY (F32, Q8_0) -> Q8_0": (Op.CPY, T(Q8_0, (32, 2)), [T(F32, (32, 2)), T(Q8_0, (32, 2))], ()),
+    "CPY (F32, IQ4_NL) -> IQ4_NL": (Op.CPY, T(IQ4_NL, (32, 2)), [T(F32, (32, 2)), T(IQ4_NL, (32, 2))], ()),
     "GLU (F16, F16) -> F16, kind SWIGLU_OAI": (Op.GLU, T(F16, (8,)), [T(F16, (8,))] * 2, (Glu.SWIGLU_OAI,)),
     "MUL_MAT (Q4_0, F16) -> F32": (Op.MUL_MAT, T(F32, (16, 3)), [T(Q4_0, (32, 16)), T(F16, (32, 3))], ()),
     "MUL_MAT (Q4_0, Q8_0) -> F32": (Op.MUL_MAT, T(F32, (16, 3)), [T(Q4_0, (32, 16)), T(Q8_0, (32, 3))], ()),
     "MUL_MAT (F16, F16) -> F32": (Op.MUL_MAT, T(F32, (16, 3)), [T(F16, (32, 16)), T(F16, (32, 3))], ()),
-    "MUL_MAT (Q5_0, F32) -> F32": (Op.MUL_MAT, T(F32, (16, 3)), [T(Type.Q5_0, (32, 16)), T(F32, (32, 3))], ()),
-    "GET_ROWS (Q5_0, I32) -> F32": (Op.GET_ROWS, T(F32, (32, 1)), [T(Type.Q5_0, (32, 16)), T(I32, (1,))], ()),
-    "SET_ROWS (F32, I32, Q8_0) -> Q8_0": (
+    "MUL_MAT (IQ4_NL, F32) -> F32": (Op.MUL_MAT, T(F32, (16, 3)), [T(IQ4_NL, (32, 16)), T(F32, (32, 3))], ()),
+    "GET_ROWS (IQ4_NL, I32) -> F32": (Op.GET_ROWS, T(F32, (32, 1)), [T(IQ4_NL, (32, 16)), T(I32, (1,))], ()),
+    "SET_ROWS (F32, I32, IQ4_NL) -> IQ4_NL": (
         Op.SET_ROWS,
-        T(Q8_0, (32, 4)),
-        [T(F32, (32, 1)), T(I32, (1,)), T(Q8_0, (32, 4))],
+        T(IQ4_NL, (32, 4)),
+        [T(F32, (32, 1)), T(I32, (1,)), T(IQ4_NL, (32, 4))],
         (),
     ),
     "ROPE (F32, I32) -> F32, mode MROPE": (

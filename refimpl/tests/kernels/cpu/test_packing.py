@@ -79,6 +79,7 @@ def test_packing_interleaves_16_rows_and_unpacking_takes_them_apart(
 def products(weights: Operand, x: Operand) -> tuple[Values, Values]:
     """(by rows, packed); `weights` are packed afterwards."""
     kernels = PRODUCTS[weights.type]
+    assert kernels.packed is not None
     activations = np.zeros(kernels.activations.size(x.ne), np.uint8)
     call(kernels.activations.kernel, None, [x], [activations.ctypes.data])
     first, second = (empty(Type.F32, dim(weights.ne[1], x.ne[1])) for _ in range(2))
