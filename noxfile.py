@@ -131,7 +131,7 @@ def interop_quick(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Do we agree with stock llama.cpp? Three prompts, every way of running them, tokenizers on 1,000 strings."""
+    """Do we agree with stock llama.cpp? Both main hosts over every kind of server, 7.0.0 and 8.0.0; tokenizers."""
     ask(session, "python", "-m", "conformance.interop", *session.posargs)
 
 

@@ -1,8 +1,8 @@
 """DUP, CONT, CPY: elements in logical order from one layout to another, converted on the way.
 
 Any strides on both sides for plain types; shapes may differ as long as the number of elements agrees. With blocks on
-either side rows are copied whole, so they are packed and equally long; if they are converted, shapes agree. CPY names its destination in src[1]: the
-node is that tensor, or a view of all of it.
+either side rows are copied whole, so they are packed and equally long; if they are converted, shapes agree. CPY names
+its destination in src[1]: the node is that tensor, or a view of all of it.
 """
 
 from refimpl.graph.layout import type_layouts
