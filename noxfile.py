@@ -50,6 +50,13 @@ def workshop(session: nox.Session) -> str:
     return str(python)
 
 
+def compile_kernels(session: nox.Session) -> None:
+    """What the first start on a machine does, as a stage of its own: a minute or two once, then next to nothing."""
+    code = "import logging; logging.basicConfig(level='INFO', format='%(message)s'); "
+    code += "from refimpl.device.cpu import CpuDevice; CpuDevice(threads=1).close()"
+    ask(session, "python", "-c", code, name="compiling kernels")
+
+
 def ask(session: nox.Session, *command: str, name: str = "", env: dict[str, str] | None = None) -> None:
     """Run one command of the workshop environment as a timed stage; `python` is that environment's."""
     python = workshop(session)
@@ -86,6 +93,7 @@ def answered(session: nox.Session, *command: str) -> bool:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Do the parts work? All deterministic tests; needs neither stock llama.cpp nor a model. Takes pytest arguments."""
+    compile_kernels(session)
     ask(session, "python", "-m", "pytest", "-m", "not state", "--durations=8", *session.posargs)
 
 
