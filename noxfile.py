@@ -176,6 +176,24 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def upstream(session: nox.Session) -> None:
+    """What does stock's own test-backend-ops say of our kernels? Takes ops: -- ROPE CPY. Half an hour for all."""
+    ask(session, "python", "-m", "conformance.upstream", *session.posargs)
+
+
+@nox.session
+def perplexity(session: nox.Session) -> None:
+    """Do numbers agree with stock's? llama-perplexity on 2,048 tokens over our server and alone, eight types."""
+    ask(session, "python", "-m", "conformance.upstream.perplexity", *session.posargs)
+
+
+@nox.session
+def families(session: nox.Session) -> None:
+    """Which families of models run over us? Small ones of random weights, and Gemma 3 270M's text."""
+    ask(session, "python", "-m", "conformance.upstream.families", *session.posargs)
+
+
+@nox.session
 def picture(session: nox.Session) -> None:
     """What does refimpl-tui look like? Draw docs/fleet.svg over one server of ours and a stock one."""
     python = workshop(session)

@@ -65,7 +65,7 @@ LANES = 16
 VECTOR = LANES * F32
 WIDE = 4 * LANES
 """elements that products work on side by side"""
-KEYS = 128
+KEYS = 64
 """keys in one block; a row of scores or of turned keys is KEYS float32"""
 KEYS_ROW = KEYS * F32
 

@@ -40,14 +40,13 @@ from refimpl.kernels.cpu.libm import expf, tanhf
 from refimpl.kernels.cpu.ops.attention.blocks import F16, F32, KIND_F16, LANES, VECTOR, WIDE, padded, scaled, widened
 from refimpl.kernels.cpu.ops.attention.partners import multiplied, prepared, query_bytes
 from refimpl.kernels.cpu.ops.attention.units import Unit, place_of, rows_of_unit
-from refimpl.kernels.cpu.ops.attention.weights import slope_of
+from refimpl.kernels.cpu.ops.attention.weights import shares, slope_of
 from refimpl.kernels.cpu.step import (
     DST,
     SRC0,
     SRC1,
     SRC2,
     SRC3,
-    SRC4,
     address,
     claim,
     extent,
@@ -259,21 +258,6 @@ def _attend(step: int, room: _Room, unit: Unit) -> None:
                 _add_up_f32(room, r, dv)
 
 
-@inline
-def _share(step: int, head: int, top: Any, total: Any) -> Any:
-    """What the sum of values is multiplied with once a sink has had its part; (before, at the end)."""
-    before = ONE
-    if address(step + SRC4) != 0:
-        sink = f32_at(address(step + SRC4) + stride(step + SRC4, 0) * head)
-        weight = ONE
-        if sink > top:
-            before = expf(top - sink)
-        else:
-            weight = expf(sink - top)
-        total = total * before + weight
-    return before, ZERO if total == ZERO else ONE / total
-
-
 @plain
 def _finish(step: int, room: _Room, unit: Unit) -> None:
     """The sums by their weights to the result; zeros for a query that saw no key."""
@@ -281,7 +265,7 @@ def _finish(step: int, room: _Room, unit: Unit) -> None:
     for r in range(unit.rows):
         n, head = place_of(step, unit, r)
         state, sums = room.states + STATE * r, room.sums + F32 * padded(dv) * r
-        before, share = _share(step, head, f32_at(state + TOP), f32_at(state + TOTAL))
+        before, share = shares(step, head, f32_at(state + TOP), f32_at(state + TOTAL))
         if before != ONE:
             scaled(sums, sums, dv, before)
         scaled(row(step + DST, head, n, unit.sequence), sums, dv, share)

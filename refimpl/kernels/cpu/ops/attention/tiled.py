@@ -9,7 +9,9 @@ Rules of this file:
   any query of the unit sees one: under a causal mask, half of them not at all.
 - Scratch does not grow with the number of keys, and rows longer than LONG are worked on few at a time: it stays within
   a small multiple of the operands' rows.
-- With FEW rows each key is multiplied as it lies; with more, the keys of a block are turned first. F16 in whole vectors
+- Few rows of single queries are multiplied with each key as it lies; for more queries the keys of a block are turned
+  first, and every sum goes from one term to the next as in ggml, whose bits the results of 64 queries and more have but
+  for a soft cap. F16 in whole vectors
   is multiplied where it is kept unless it has to be turned; everything else is widened into scratch first.
 - Queries are not rounded to F16; scores, weights and sums are float32.
 - extra 0 and 1 are the type numbers of keys and values, which `widened` knows.
@@ -44,9 +46,11 @@ from refimpl.kernels.cpu.ops.attention.weights import (
     RECORD,
     begun,
     capped,
+    ended,
     seen,
+    shares,
+    sized,
     slope_of,
-    total_of,
     weighted,
 )
 from refimpl.kernels.cpu.step import (
@@ -55,7 +59,6 @@ from refimpl.kernels.cpu.step import (
     SRC1,
     SRC2,
     SRC3,
-    SRC4,
     address,
     claim,
     extent,
@@ -66,7 +69,6 @@ from refimpl.kernels.cpu.step import (
     stride,
     threads,
 )
-from refimpl.kernels.cpu.words import f32_at
 
 __all__ = ["flash_attention", "scratch_bytes"]
 
@@ -81,7 +83,7 @@ LONG = 1024
 LONG_ROWS, LONG_KEYS = 4, 4
 OVERHEAD = 2
 """what converting and turning keys costs a unit, in rows of it"""
-NO_SINK, ONE, ZERO = np.float32(-np.inf), np.float32(1), np.float32(0)
+ONE, ZERO = np.float32(1), np.float32(0)
 
 
 class _Room(NamedTuple):
@@ -91,7 +93,7 @@ class _Room(NamedTuple):
     keys: int
     records: int
     queries: int
-    """(rows, d), already scaled"""
+    """(rows, d)"""
     scores: int
     """(rows, KEYS): scores, then weights"""
     sums: int
@@ -121,22 +123,19 @@ def scratch_bytes(d: int, dv: int, keys: int) -> int:
 
 @plain
 def _begin(step: int, room: _Room, unit: Unit) -> None:
-    """Queries scaled, records and sums before the first key."""
+    """Queries side by side, records and sums before the first key."""
     q, mask, d = step + SRC0, step + SRC3, extent(step + SRC0, 0)
-    heads, cap = extent(q, 2), real_param(step, SOFTCAP)
-    scale = real_param(step, SCALE) / (ONE if cap == ZERO else cap)
+    heads = extent(q, 2)
     for r in range(unit.rows):
         n, head = place_of(step, unit, r)
         to = room.queries + F32 * padded(d) * r
         if d % 16 != 0:
             store_f32x16(to + F32 * padded(d) - VECTOR, zero_f32x16())
-        scaled(to, row(q, n, head, unit.sequence), d, scale)
-        hides, sink = 0, NO_SINK
+        scaled(to, row(q, n, head, unit.sequence), d, ONE)
+        hides = 0
         if address(mask) != 0:
             hides = row(mask, n, head % extent(mask, 2), unit.sequence % extent(mask, 3))
-        if address(step + SRC4) != 0:
-            sink = f32_at(address(step + SRC4) + stride(step + SRC4, 0) * head)
-        begun(room.records + RECORD * r, hides, slope_of(real_param(step, MAX_BIAS), head, heads), sink)
+        begun(room.records + RECORD * r, hides, slope_of(real_param(step, MAX_BIAS), head, heads))
     across = F32 * padded(extent(step + DST, 0))
     for i in range(0, across * ((unit.rows + 3) // 4 * 4), VECTOR):
         store_f32x16(room.sums + i, zero_f32x16())
@@ -147,11 +146,12 @@ def _score(step: int, room: _Room, rows: int, keys: int, at: int) -> None:
     """room.scores (rows, keys) = queries (rows, d) @ keys (keys, d) turned, the first of which lies at `at`"""
     d, gap, kind = extent(step + SRC1, 0), stride(step + SRC1, 1), extra(step, KIND_OF_KEYS)
     across = F32 * padded(d)
-    if rows <= FEW and kind == KIND_F16 and d % LANES == 0:
+    few = rows <= FEW and (extent(step + SRC0, 1) == 1 or d > LONG)
+    if few and kind == KIND_F16 and d % LANES == 0:
         dots_f16(room.scores, room.queries, at, Shape(rows, d, keys, across, gap, KEYS_ROW, 0))
     else:
         widened(room.widened, at, gap, keys, d, kind)
-        if rows <= FEW:
+        if few:
             dots_f32(room.scores, room.queries, room.widened, Shape(rows, d, keys, across, across, KEYS_ROW, 0))
         else:
             turned(room.turned, room.widened, keys, d)
@@ -159,6 +159,7 @@ def _score(step: int, room: _Room, rows: int, keys: int, at: int) -> None:
             shape = Shape(rows, d, columns, across, KEYS_ROW, KEYS_ROW, 0)
             product_f32(room.scores, room.queries, room.turned, shape)
     cap = real_param(step, SOFTCAP)
+    sized(room.scores, rows, keys, real_param(step, SCALE) / (ONE if cap == ZERO else cap))
     if cap != ZERO:
         capped(room.scores, rows, keys, cap)
 
@@ -202,9 +203,12 @@ def _finish(step: int, room: _Room, unit: Unit) -> None:
     dv = extent(step + DST, 0)
     for r in range(unit.rows):
         n, head = place_of(step, unit, r)
-        total = total_of(room.records + RECORD * r)
-        share = ZERO if total == ZERO else ONE / total
-        scaled(row(step + DST, head, n, unit.sequence), room.sums + F32 * padded(dv) * r, dv, share)
+        top, total = ended(room.records + RECORD * r)
+        before, share = shares(step, head, top, total)
+        sums = room.sums + F32 * padded(dv) * r
+        if before != ONE:
+            scaled(sums, sums, dv, before)
+        scaled(row(step + DST, head, n, unit.sequence), sums, dv, share)
 
 
 @kernel

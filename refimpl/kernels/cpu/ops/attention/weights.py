@@ -3,12 +3,16 @@
 For each query a unit keeps a record in scratch: where its row of the mask lies, the largest score so far (`top`) and
 the sum of all e^(score - top) so far. When a block has a larger score, what was summed so far shrinks by a factor.
 
-A sink is a score without a key, with which a record starts. While all keys are hidden the top is -inf and the total 0.
+A sink is a score without a key that takes its part at the end. While all keys are hidden the top is -inf and the total
+0.
+
+The operations are those of ggml's tiles, in their order, and the results have its bits: the sum of weights is made of
+float32 sums of sixteen, added up in float64 for a block of keys; a score is scaled, capped and masked, and rounded each
+time.
 
 Unsatisfying: a NaN in a mask is passed over if the keys around it are hidden from all queries of the unit.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -31,13 +35,13 @@ from refimpl.kernels.cpu.lanes import (
     total_f32x16,
     widen_f16x16,
     zero_below,
-    zero_f32x16,
 )
-from refimpl.kernels.cpu.libm import powf
+from refimpl.kernels.cpu.libm import expf, powf
 from refimpl.kernels.cpu.ops.attention.blocks import F16, F32, KEYS_ROW, LANES
+from refimpl.kernels.cpu.step import SRC4, address, stride
 from refimpl.kernels.cpu.words import f16_at, f32_at, i64_at, store_f32, store_i64
 
-__all__ = ["RECORD", "begun", "capped", "seen", "slope_of", "total_of", "weighted"]
+__all__ = ["RECORD", "begun", "capped", "ended", "seen", "shares", "sized", "slope_of", "weighted"]
 
 MASK, SLOPE, TOP, TOTAL = 0, 8, 12, 16
 """bytes of a record: address of the mask's row or 0, factor of the mask, largest score, sum of weights"""
@@ -52,17 +56,18 @@ T2, T1 = np.float32(1.33314422036e-1), np.float32(-3.33332819422e-1)
 
 
 @inline
-def begun(record: int, mask: int, slope: float, sink: float) -> None:
-    """The record of a query that has met no keys; a sink of -inf is none."""
+def begun(record: int, mask: int, slope: float) -> None:
+    """The record of a query that has met no keys."""
     store_i64(record + MASK, mask)
     store_f32(record + SLOPE, slope)
-    store_f32(record + TOP, sink)
-    store_f32(record + TOTAL, ZERO if sink == HIDDEN else ONE)
+    store_f32(record + TOP, HIDDEN)
+    store_f32(record + TOTAL, ZERO)
 
 
 @inline
-def total_of(record: int) -> Any:
-    return f32_at(record + TOTAL)
+def ended(record: int) -> Any:
+    """(largest score, sum of weights) of a query that has met all keys."""
+    return f32_at(record + TOP), f32_at(record + TOTAL)
 
 
 @plain
@@ -76,6 +81,21 @@ def slope_of(max_bias: float, head: int, heads: int) -> Any:
     if head < turn:
         return powf(powf(TWO, -max_bias / np.float32(turn)), np.float32(head + 1))
     return powf(powf(TWO, -(max_bias / TWO) / np.float32(turn)), np.float32(2 * (head - turn) + 1))
+
+
+@plain
+def shares(step: int, head: int, top: Any, total: Any) -> Any:
+    """What the sum of values is multiplied with once a sink has had its part; (before, at the end)."""
+    before = ONE
+    if address(step + SRC4) != 0:
+        sink = f32_at(address(step + SRC4) + stride(step + SRC4, 0) * head)
+        weight = ONE
+        if sink > top:
+            before = expf(top - sink)
+        else:
+            weight = expf(sink - top)
+        total = total * before + weight
+    return before, ZERO if total == ZERO else ONE / total
 
 
 @inline
@@ -123,6 +143,16 @@ def _tanh(x: Any) -> Any:
 
 
 @plain
+def sized(scores: int, rows: int, keys: int, scale: float) -> None:
+    """scores (rows, keys) *= scale"""
+    scales = splat_f32x16(scale)
+    for r in range(rows):
+        for i in range(0, keys, LANES):
+            at = scores + KEYS_ROW * r + F32 * i
+            store_f32x16(at, mul_f32x16(load_f32x16(at), scales))
+
+
+@plain
 def capped(scores: int, rows: int, keys: int, cap: float) -> None:
     """scores (rows, keys) = cap * tanh(scores)"""
     caps = splat_f32x16(cap)
@@ -140,7 +170,7 @@ def _biased(scores: int, keys: int, mask: int, slope: float) -> Any:
     while i + LANES <= keys:
         x = load_f32x16(scores + F32 * i)
         if mask != 0:
-            x = fma_f32x16(slopes, widen_f16x16(load_f16x16(mask + F16 * i)), x)
+            x = add_f32x16(x, mul_f32x16(slopes, widen_f16x16(load_f16x16(mask + F16 * i))))
             store_f32x16(scores + F32 * i, x)
         top = max_f32x16(x, top)
         i += LANES
@@ -163,14 +193,15 @@ def weighted(scores: int, keys: int, record: int, start: int) -> Any:
         mask += F16 * start
     risen = max(top, _biased(scores, keys, mask, f32_at(record + SLOPE)))
     base = ZERO if risen == HIDDEN else risen
-    bases, total = splat_f32x16(base), zero_f32x16()
+    bases, gained = splat_f32x16(base), 0.0
     for i in range(0, keys, LANES):
         weight = exp_f32x16(sub_f32x16(load_f32x16(scores + F32 * i), bases))
         store_f32x16(scores + F32 * i, weight)
-        total = add_f32x16(total, weight)
-    factor = ONE
+        gained += np.float64(total_f32x16(weight))
+    factor, total = ONE, f32_at(record + TOTAL)
     if risen != top:
-        factor = np.float32(math.exp(top - base))
+        factor = expf(top - base)
+        total *= factor
     store_f32(record + TOP, risen)
-    store_f32(record + TOTAL, f32_at(record + TOTAL) * factor + total_f32x16(total))
+    store_f32(record + TOTAL, np.float32(np.float64(total) + gained))
     return factor
