@@ -91,6 +91,18 @@ def test_the_text_of_current_llama_is_taken_where_it_computes() -> None:
     assert acceptable([cell(0), taken])
 
 
+def test_nodes_of_two_builds_are_judged_by_whether_the_hosts_agree() -> None:
+    assert {column.name for column in COLUMNS if column.mixes_builds} == {
+        "stock 8.0.0 host, refimpl and stock server (8.0.0)",
+        "refimpl host, refimpl and stock server (8.0.0)",
+    }
+    apart = cell(1, same=False, parting=GAP)
+    assert not acceptable([cell(0), apart])
+    together = attrs.evolve(apart, alike=True)
+    assert together.verdict == "hosts alike"
+    assert acceptable([cell(0), together])
+
+
 def test_what_was_not_run_has_a_verdict_of_its_own_and_its_reason_below_the_table() -> None:
     absent = cell(2, same=False, text=None, reason="chroot needs root")
     assert absent.verdict == "not run"

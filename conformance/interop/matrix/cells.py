@@ -2,8 +2,10 @@
 
 Verdicts: `same`, the text that stock 7.0.0 makes alone; `as stock 8.0.0`, the one that this makes alone, taken where
 its programs compute, since two builds of stock do not always agree; `near-tie`, where stock finds the two tokens at
-which the texts part equally likely; `DIFFERENT`; `FAILED` when a program does; `not run`, with the reason, where this
-machine cannot run it: that is no pass. A prompt may part at one near-tie and no more.
+which the texts part equally likely; `hosts alike`, where layers are divided between refimpl and that other build, so
+that nobody's text alone is the reference, and every main host makes one text of the same nodes; `DIFFERENT`; `FAILED`
+when a program does; `not run`, with the reason, where this machine cannot run it: that is no pass. A prompt may part at
+one near-tie and no more.
 """
 
 from collections.abc import Sequence
@@ -30,6 +32,8 @@ class Cell:
     """why it was not run"""
     as_current: bool = False
     """the column's layers run in current llama.cpp, and the text is the one that it makes alone"""
+    alike: bool = False
+    """the column mixes builds, and every main host makes this text of the same nodes"""
 
     @property
     def verdict(self) -> str:
@@ -42,7 +46,9 @@ class Cell:
             return "same"
         if self.as_current:
             return f"as stock {CURRENT}"
-        return "near-tie" if self.parting and self.parting.is_near_tie else "DIFFERENT"
+        if self.parting and self.parting.is_near_tie:
+            return "near-tie"
+        return "hosts alike" if self.alike else "DIFFERENT"
 
 
 def acceptable(cells: Sequence[Cell]) -> bool:
@@ -51,7 +57,7 @@ def acceptable(cells: Sequence[Cell]) -> bool:
         return False
     ties: dict[str, set[int]] = {}
     for cell in cells:
-        if cell.parting:
+        if cell.parting and cell.verdict == "near-tie":
             ties.setdefault(cell.prompt, set()).add(cell.parting.step)
     return all(len(steps) == 1 for steps in ties.values())
 

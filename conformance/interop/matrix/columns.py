@@ -70,6 +70,11 @@ class Column:
         return self.version == CURRENT and Who.STOCK in (self.servers or (self.host,))
 
     @property
+    def mixes_builds(self) -> bool:
+        """Whether some layers run in current llama.cpp and some do not: no program alone computes like that."""
+        return self.version == CURRENT and len(set(self.servers)) > 1
+
+    @property
     def needs_stock(self) -> bool:
         """Whether a program of stock's takes part."""
         return Who.STOCK in (self.host, *self.servers)

@@ -94,8 +94,10 @@ Prompts:
 {prompts}
 
 `same`: the text of stock {EARLIER} alone. `as stock {CURRENT}`: the text of that one alone, `its own`.
-`near-tie at token N`: parts from stock {EARLIER} where that finds both tokens equally likely. `DIFFERENT`: parts
-elsewhere. `FAILED`: a program ended with an error. `not run`: the machine of the run lacked what is said, so nothing is
+`near-tie at token N`: parts from stock {EARLIER} where that finds both tokens equally likely. `hosts alike at token N`:
+layers are divided between refimpl and stock {CURRENT}, which nobody is alone, and both main hosts make one text of it
+that parts from stock {EARLIER} there. `DIFFERENT`: parts elsewhere. `FAILED`: a program ended with an error. `not run`:
+the machine of the run lacked what is said, so nothing is
 known."""
 
 

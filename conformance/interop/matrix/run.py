@@ -82,10 +82,13 @@ async def _explain(cells: Sequence[Cell], prompt: str, programs: Path, model: Pa
     command = [str(programs / "llama-server"), "-m", str(model), "-c", "512", "-t", "2"]
     async with running_web_server(command, logs / "llama-server.log") as url:
         steps = await ask_stock(url, prompt, TOKENS)
+    mixed = [cell.text for cell in mine if cell.column.mixes_builds and not cell.reason]
+    alike = len(mixed) > 1 and len(set(mixed)) == 1
     explained = []
     for cell in mine:
         if cell.text is not None and cell.verdict == "DIFFERENT":
-            cell = attrs.evolve(cell, parting=parting(steps, cell.text[len(prompt) :].encode()))
+            parted = parting(steps, cell.text[len(prompt) :].encode())
+            cell = attrs.evolve(cell, parting=parted, alike=alike and cell.column.mixes_builds)
             _say(f"{prompt!r}: {cell.column.name}: {cell.parting or 'cut short'}\n    {cell.text!r}")
         explained.append(cell)
     return explained
