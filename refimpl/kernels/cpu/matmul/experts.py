@@ -69,7 +69,6 @@ RUN = 3 * WORD
 """expert, first, end"""
 OWN_STEP, OWN_WORKER, OWN_ROWS = 0, WORDS * WORD, (WORDS + WORKER_WORDS) * WORD
 """in scratch: the step and the worker that the called kernel sees, then gathered activations, then results"""
-CALLED_OPERANDS = (DST, SRC0, SRC1)
 
 _call = operation(
     types.void,

@@ -118,7 +118,8 @@ def _flip_group(rows: int, blocks: int) -> None:
 
 
 @inline
-def _pack(form: Any, step: int, worker: int) -> None:
+def _rearrange(form: Any, step: int, worker: int, packing: bool) -> None:
+    """All groups, one way or the other; signs are flipped while rows lie in their own layout."""
     blocks = extent(step + SRC0, 0) // form[ELEMENTS]
     group, spare = GROUP * blocks * form[SIZE], scratch(worker)
     units = count(step + SRC0) // GROUP
@@ -128,120 +129,108 @@ def _pack(form: Any, step: int, worker: int) -> None:
         for unit in range(start, min(units, start + chunk)):
             place = address(step + SRC0) + unit * group
             _copy(place, spare, group)
-            if form[CHANGE] == SIGNS:
-                _flip_group(spare, blocks)
-            _pack_group(form, spare, place, blocks)
-        start = claim(step, worker, chunk)
-
-
-@inline
-def _unpack(form: Any, step: int, worker: int) -> None:
-    blocks = extent(step + SRC0, 0) // form[ELEMENTS]
-    group, spare = GROUP * blocks * form[SIZE], scratch(worker)
-    units = count(step + SRC0) // GROUP
-    chunk = chunk_of(worker, units)
-    start = claim(step, worker, chunk)
-    while start < units:
-        for unit in range(start, min(units, start + chunk)):
-            place = address(step + SRC0) + unit * group
-            _copy(place, spare, group)
-            _unpack_group(form, spare, place, blocks)
-            if form[CHANGE] == SIGNS:
-                _flip_group(place, blocks)
+            if packing:
+                if form[CHANGE] == SIGNS:
+                    _flip_group(spare, blocks)
+                _pack_group(form, spare, place, blocks)
+            else:
+                _unpack_group(form, spare, place, blocks)
+                if form[CHANGE] == SIGNS:
+                    _flip_group(place, blocks)
         start = claim(step, worker, chunk)
 
 
 @kernel
 def pack_q4_0(step: int, worker: int) -> None:
     """Q4_0, own layout -> packed"""
-    _pack(Q4_0, step, worker)
+    _rearrange(Q4_0, step, worker, True)
 
 
 @kernel
 def pack_q4_1(step: int, worker: int) -> None:
     """Q4_1, own layout -> packed"""
-    _pack(Q4_1, step, worker)
+    _rearrange(Q4_1, step, worker, True)
 
 
 @kernel
 def pack_q5_0(step: int, worker: int) -> None:
     """Q5_0, own layout -> packed"""
-    _pack(Q5_0, step, worker)
+    _rearrange(Q5_0, step, worker, True)
 
 
 @kernel
 def pack_q5_1(step: int, worker: int) -> None:
     """Q5_1, own layout -> packed"""
-    _pack(Q5_1, step, worker)
+    _rearrange(Q5_1, step, worker, True)
 
 
 @kernel
 def pack_q8_0(step: int, worker: int) -> None:
     """Q8_0, own layout -> packed"""
-    _pack(Q8_0, step, worker)
+    _rearrange(Q8_0, step, worker, True)
 
 
 @kernel
 def pack_q4_k(step: int, worker: int) -> None:
     """Q4_K, own layout -> packed"""
-    _pack(Q4_K, step, worker)
+    _rearrange(Q4_K, step, worker, True)
 
 
 @kernel
 def pack_q5_k(step: int, worker: int) -> None:
     """Q5_K, own layout -> packed"""
-    _pack(Q5_K, step, worker)
+    _rearrange(Q5_K, step, worker, True)
 
 
 @kernel
 def pack_q6_k(step: int, worker: int) -> None:
     """Q6_K, own layout -> packed"""
-    _pack(Q6_K, step, worker)
+    _rearrange(Q6_K, step, worker, True)
 
 
 @kernel
 def unpack_q4_0(step: int, worker: int) -> None:
     """Q4_0, packed -> own layout"""
-    _unpack(Q4_0, step, worker)
+    _rearrange(Q4_0, step, worker, False)
 
 
 @kernel
 def unpack_q4_1(step: int, worker: int) -> None:
     """Q4_1, packed -> own layout"""
-    _unpack(Q4_1, step, worker)
+    _rearrange(Q4_1, step, worker, False)
 
 
 @kernel
 def unpack_q5_0(step: int, worker: int) -> None:
     """Q5_0, packed -> own layout"""
-    _unpack(Q5_0, step, worker)
+    _rearrange(Q5_0, step, worker, False)
 
 
 @kernel
 def unpack_q5_1(step: int, worker: int) -> None:
     """Q5_1, packed -> own layout"""
-    _unpack(Q5_1, step, worker)
+    _rearrange(Q5_1, step, worker, False)
 
 
 @kernel
 def unpack_q8_0(step: int, worker: int) -> None:
     """Q8_0, packed -> own layout"""
-    _unpack(Q8_0, step, worker)
+    _rearrange(Q8_0, step, worker, False)
 
 
 @kernel
 def unpack_q4_k(step: int, worker: int) -> None:
     """Q4_K, packed -> own layout"""
-    _unpack(Q4_K, step, worker)
+    _rearrange(Q4_K, step, worker, False)
 
 
 @kernel
 def unpack_q5_k(step: int, worker: int) -> None:
     """Q5_K, packed -> own layout"""
-    _unpack(Q5_K, step, worker)
+    _rearrange(Q5_K, step, worker, False)
 
 
 @kernel
 def unpack_q6_k(step: int, worker: int) -> None:
     """Q6_K, packed -> own layout"""
-    _unpack(Q6_K, step, worker)
+    _rearrange(Q6_K, step, worker, False)
