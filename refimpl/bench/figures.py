@@ -1,7 +1,7 @@
 """What is measured, in which unit, and the ratio that is asked for; the table of medians. Pure."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 import attrs
@@ -51,13 +51,13 @@ class Measured:
         return {"figure": self.figure, "server": self.server.value, "round": self.round, "value": self.value}
 
 
-def table(measured: Iterable[Measured]) -> str:
+def table(measured: Iterable[Measured], figures: Sequence[Figure] = FIGURES) -> str:
     """Medians of both servers, their ratio, what was asked for and whether it holds; a figure needs both servers."""
     values: dict[tuple[str, Server], list[float]] = {}
     for one in measured:
         values.setdefault((one.figure, one.server), []).append(one.value)
-    lines = [f"{'median':24}{'stock':>10}{'refimpl':>10}{'ratio':>8}  asked for"]
-    for figure in FIGURES:
+    lines = [f"{'median':30}{'stock':>10}{'refimpl':>10}{'ratio':>8}  asked for"]
+    for figure in figures:
         both = [values.get((figure.name, server)) for server in (Server.STOCK, Server.OURS)]
         if both[0] and both[1]:
             lines.append(_row(figure, statistics.median(both[0]), statistics.median(both[1])))
@@ -67,7 +67,7 @@ def table(measured: Iterable[Measured]) -> str:
 def _row(figure: Figure, stock: float, ours: float) -> str:
     ratio = ours / stock if stock else float("nan")
     name = f"{figure.name} ({figure.unit})"
-    return f"{name:24}{stock:10.2f}{ours:10.2f}{ratio:8.2f}  {_verdict(figure, ours, ratio)}"
+    return f"{name:30}{stock:10.2f}{ours:10.2f}{ratio:8.2f}  {_verdict(figure, ours, ratio)}"
 
 
 def _verdict(figure: Figure, ours: float, ratio: float) -> str:

@@ -20,8 +20,8 @@ class Plan:
 
     stock: Path
     """folder of stock's programs"""
-    model: Path
     logs: Path
+    model: Path = Path()
     dialect: str = "7.0.0"
     """what the stock programs speak"""
     rounds: int = 5

@@ -4,9 +4,8 @@ import time
 
 import numpy as np
 
+from refimpl.bench.line import bytes_at
 from refimpl.service.client import connect
-from refimpl.wire.tensor import RPC_TENSOR
-from spec.names import Type
 
 __all__ = ["upload_seconds"]
 
@@ -22,19 +21,7 @@ async def upload_seconds(endpoint: str, dialect: str, sizes: tuple[int, ...]) ->
         begin = time.perf_counter()
         address = buffer.base
         for size in sizes:
-            await node.set_tensor(_bytes_at(buffer.handle, address, size), memoryview(data)[:size])
+            await node.set_tensor(bytes_at(buffer.handle, address, size), memoryview(data)[:size])
             address += size
         await node.barrier()
         return time.perf_counter() - begin
-
-
-def _bytes_at(handle: int, address: int, size: int) -> np.void:
-    """A record of `size` I8 elements at `address`."""
-    record: np.void = np.zeros(1, RPC_TENSOR)[0]
-    record["id"] = address
-    record["type"] = Type.I8
-    record["buffer"] = handle
-    record["ne"] = (size, 1, 1, 1)
-    record["nb"] = (1, size, size, size)
-    record["data"] = address
-    return record

@@ -1,4 +1,4 @@
-"""refimpl-bench: how fast our engine is, alone (`run`) and beside stock llama.cpp (`compare`, `side-by-side`).
+"""refimpl-bench: how fast our engine is, alone (`run`) and beside stock llama.cpp (`compare`, `side-by-side`, `wire`).
 
 `make-model` writes models to measure with. `run` answers on stdout in the format of -o; the comparisons write a JSON
 line for each measurement to stdout and their table to stderr. Exit codes: 0 done, 1 something cannot be used or a
@@ -30,6 +30,8 @@ from refimpl.bench.random_model.shape import ModelShape
 from refimpl.bench.random_model.write import write_random_model
 from refimpl.bench.side_by_side import side_by_side
 from refimpl.bench.ways import Sample, compared
+from refimpl.bench.wire import FIGURES as WIRE_FIGURES
+from refimpl.bench.wire import measure_wire
 from refimpl.cli.bench_flags import parser
 from refimpl.cli.main_host import open_cpu
 from refimpl.errors import RefimplError, UsageError
@@ -49,6 +51,7 @@ def main(argv: list[str] | None = None, local: OpenDevice = open_cpu) -> int:
         "run": partial(_run, local),
         "compare": _compare,
         "side-by-side": _side_by_side,
+        "wire": _wire,
         "make-model": _make_model,
     }
     try:
@@ -126,6 +129,14 @@ def _side_by_side(args: argparse.Namespace) -> None:
     results: list[Measured] = []
     with _table_at_the_end(lambda: table(results)):
         trio.run(side_by_side, _plan(args), partial(_note, results))
+
+
+def _wire(args: argparse.Namespace) -> None:
+    logs = args.logs or Path(tempfile.mkdtemp(prefix="refimpl-bench-"))
+    plan = Plan(stock=args.stock, logs=logs, rounds=args.rounds, threads=args.threads)
+    results: list[Measured] = []
+    with _table_at_the_end(lambda: table(results, WIRE_FIGURES)):
+        trio.run(measure_wire, plan, partial(_note, results))
 
 
 def _note(kept: list[T], one: T) -> None:

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     _run(commands.add_parser("run", help="our engine, as llama-bench measures stock's", allow_abbrev=False))
     _compare(commands.add_parser("compare", help="stock and ours, local and over servers", allow_abbrev=False))
     _side(commands.add_parser("side-by-side", help="stock's server and ours, under a stock main host"))
+    _wire(commands.add_parser("wire", help="the path around the kernels, of stock's server and ours"))
     _make(commands.add_parser("make-model", help="write a Llama with random weights", allow_abbrev=False))
     return root
 
@@ -85,12 +86,16 @@ def _checked(convert: Callable[[str], T]) -> Callable[[str], T]:
     return checked
 
 
-def _beside_stock(flags: argparse.ArgumentParser) -> None:
+def _wire(flags: argparse.ArgumentParser) -> None:
     flags.add_argument("--stock", type=Path, required=True, help="folder of stock's programs")
-    flags.add_argument("-m", "--model", type=Path, required=True, help="GGUF file")
     flags.add_argument("-t", "--threads", type=int, default=2, help="threads of each program (default: 2)")
     flags.add_argument("--logs", type=Path, help="folder for what the programs write (default: a temporary one)")
     flags.add_argument("-r", "--rounds", type=int, default=5, help="measurements of each (default: 5)")
+
+
+def _beside_stock(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument("-m", "--model", type=Path, required=True, help="GGUF file")
+    _wire(flags)
 
 
 def _side(flags: argparse.ArgumentParser) -> None:

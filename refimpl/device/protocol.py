@@ -2,7 +2,8 @@
 
 A device knows allocations and programs; it knows no connection, handle or message. Its methods are synchronous. `run`
 blocks without the GIL and is called in a thread; all others return at once, and none may touch an allocation that a
-running program leases.
+running program leases. A program that has run before needs no thread: `begin` starts it, and its end is waited for
+like a socket's bytes.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import attrs
 
 from refimpl.graph.checked import CheckedGraph
 
-__all__ = ["Allocation", "Device", "DeviceMemory", "Program", "StopWord"]
+__all__ = ["Allocation", "Device", "DeviceMemory", "Program", "Run", "StopWord"]
 
 
 @attrs.frozen
@@ -51,6 +52,16 @@ class Program(Protocol):
         """Memory that the program itself keeps, in bytes."""
 
 
+class Run(Protocol):
+    """A program at work. Whoever has begun it calls `finish`, whatever happens: until then its memory is in use."""
+
+    def fileno(self) -> int:
+        """A file descriptor that becomes readable when the program has come to its end."""
+
+    def finish(self) -> None:
+        """Wait for the end. Raises ComputeFault (names the tensor) or ComputeStopped."""
+
+
 class Device(Protocol):
     """Memory and execution of one compute device."""
 
@@ -85,6 +96,12 @@ class Device(Protocol):
         """Turn a checked graph into a program; `allocations` maps each handle of `graph.handles` to its memory.
 
         Raises UnsupportedError, naming op, types and tensor, where no kernel exists.
+        """
+
+    def begin(self, program: Program, stop: StopWord) -> Run | None:
+        """Start a program without waiting for anything; None where there is something to do first, and `run` does it.
+
+        One program at a time. Raises ComputeStopped.
         """
 
     def run(self, program: Program, stop: StopWord) -> None:

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.device.protocol import Allocation, DeviceMemory, Program, StopWord
+from refimpl.device.protocol import Allocation, DeviceMemory, Program, Run, StopWord
 from refimpl.errors import ComputeStopped, OutOfMemory, UnsupportedError
 from refimpl.graph.checked import CheckedGraph
 from spec.names import Op, Type
@@ -107,6 +107,9 @@ class FakeDevice:
         self.compiled += 1
         own = {handle: _fake(allocation) for handle, allocation in allocations.items()}
         return FakeProgram(frozenset(graph.handles), 64 * len(graph.nodes), graph, own)
+
+    def begin(self, program: Program, stop: StopWord) -> Run | None:
+        return None
 
     def run(self, program: Program, stop: StopWord) -> None:
         assert isinstance(program, FakeProgram)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.device.protocol import Allocation, Program, StopWord
+from refimpl.device.protocol import Allocation, Program, Run, StopWord
 from refimpl.errors import ComputeStopped
 from refimpl.graph.checked import ABSENT, CheckedGraph
 from refimpl.kernels.cases.build import store
@@ -30,6 +30,9 @@ class OracleDevice(FakeDevice):
             assert isinstance(allocation, FakeAllocation)
             own[handle] = allocation
         return FakeProgram(frozenset(graph.handles), 64 * len(graph.nodes), graph, own)
+
+    def begin(self, program: Program, stop: StopWord) -> Run | None:
+        return None
 
     def run(self, program: Program, stop: StopWord) -> None:
         assert isinstance(program, FakeProgram)

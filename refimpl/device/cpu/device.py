@@ -5,6 +5,7 @@ them comes while a program that uses the same allocation runs; other connections
 """
 
 import platform
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from refimpl.device.cpu.lower import lower
 from refimpl.device.cpu.memory import ALIGNMENT, CpuAllocation, CpuMemory
 from refimpl.device.cpu.pool import Pool, StopFlag
 from refimpl.device.cpu.program import CpuProgram, unpack
-from refimpl.device.protocol import Allocation, DeviceMemory, Program, StopWord
+from refimpl.device.protocol import Allocation, DeviceMemory, Program, Run, StopWord
 from refimpl.errors import ComputeFault, ComputeStopped, DeviceError
 from refimpl.graph.checked import CheckedGraph
 from refimpl.kernels.cpu.compiled import prepare
@@ -78,22 +79,51 @@ class CpuDevice:
         own = [_own(allocations[handle]) for handle in graph.handles]
         return lower(graph, own, self._memory)
 
+    def begin(self, program: Program, stop: StopWord) -> Run | None:
+        own, flag = _runnable(program, stop)
+        if not own.settled_at_once():
+            return None
+        return _CpuRun(self._pool, own, flag)
+
     def run(self, program: Program, stop: StopWord) -> None:
-        if not isinstance(program, CpuProgram) or not isinstance(stop, StopFlag):
-            raise TypeError("program and stop word of another device")
-        if stop.is_set:
-            raise ComputeStopped("the stop word was set before the run")
-        program.settle(self._pool)
-        fault = self._pool.run(program.steps, program.scratch, stop)
-        if fault is not None:
-            label = program.labels.get(fault.node, "")
-            raise ComputeFault("GRAPH-20", f"{label}: index {fault.index} of {fault.limit} rows")
-        if stop.is_set:
-            raise ComputeStopped("the stop word was set")
+        own, flag = _runnable(program, stop)
+        own.settle(self._pool)
+        _CpuRun(self._pool, own, flag).finish()
 
     def close(self) -> None:
         self._pool.close()
         self._memory.close()
+
+
+class _CpuRun:
+    """See refimpl.device.protocol.Run."""
+
+    def __init__(self, pool: Pool, program: CpuProgram, stop: StopFlag) -> None:
+        self._pool, self._program, self._stop = pool, program, stop
+        self._threads = program.pace.threads(pool.size)
+        self._begin = time.perf_counter()
+        pool.start(program.steps, program.scratch, stop, self._threads)
+
+    def fileno(self) -> int:
+        return self._pool.bell
+
+    def finish(self) -> None:
+        fault = self._pool.finish()
+        self._program.pace.took(self._threads, time.perf_counter() - self._begin)
+        if fault is not None:
+            label = self._program.labels.get(fault.node, "")
+            raise ComputeFault("GRAPH-20", f"{label}: index {fault.index} of {fault.limit} rows")
+        if self._stop.is_set:
+            raise ComputeStopped("the stop word was set")
+
+
+def _runnable(program: Program, stop: StopWord) -> tuple[CpuProgram, StopFlag]:
+    """Both, if they are of this kind of device; ComputeStopped if nothing is to be begun any more."""
+    if not isinstance(program, CpuProgram) or not isinstance(stop, StopFlag):
+        raise TypeError("program and stop word of another device")
+    if stop.is_set:
+        raise ComputeStopped("the stop word was set before the run")
+    return program, stop
 
 
 def _own(allocation: Allocation) -> CpuAllocation:

@@ -5,14 +5,17 @@ Rules of this file:
   before it. The last one to arrive looks at the stop word and at the count of faults and decides for all whether the
   run goes on, so that all end at the same barrier.
 - Worker 0 alone runs the solo steps; the others go on to the next barrier.
-- Whoever waits for the next run spins for some microseconds, then sleeps in the kernel until it is woken: an idle
+- Each worker has a call of its own, a word that counts the runs it takes part in; a run may do without some workers.
+- Whoever waits for its next call spins for some microseconds, then sleeps in the kernel until it is woken: an idle
   device burns no processor. Whoever waits for the others of a run lets other threads through for some milliseconds
   first: to be woken takes longer than most steps do.
-- The caller of `launch` is worker 0; it returns when all threads are behind the last barrier.
+- `launch` returns at once. When all threads are behind the last barrier, worker 0 writes to the bell, a file
+  descriptor on which an event loop can wait.
 
-The board is a block of int64, each word that threads wait for on a cache line of its own:
+The board is a block of int64, each word that threads wait for on a cache line of its own, the calls at its end:
 
-    generation, sleepers | steps, count | arrived | meeting, sleepers, verdict | faults: count, node, index, limit
+    steps, count, bell, one | arrived | meeting, sleepers, verdict | faults: count, node, index, limit |
+    for each worker: call, sleepers
 """
 
 import platform
@@ -23,7 +26,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from refimpl.kernels.cpu.compiled import function, inline, plain
-from refimpl.kernels.cpu.step import BARRIER, COUNTER, KERNEL, SOLO, STOP, THREAD, WORDS, threads
+from refimpl.kernels.cpu.step import BARRIER, COUNTER, KERNEL, SOLO, STOP, THREAD, WORD, WORDS, threads
 from refimpl.kernels.cpu.words import (
     I64,
     add_release,
@@ -35,17 +38,32 @@ from refimpl.kernels.cpu.words import (
     store_release,
 )
 
-__all__ = ["BOARD_WORDS", "COUNT", "FAULTS", "STEPS", "launch", "leave", "run_alone", "serve"]
+__all__ = [
+    "BELL",
+    "BOARD_WORDS",
+    "CALL_WORDS",
+    "COUNT",
+    "FAULTS",
+    "ONE",
+    "STEPS",
+    "launch",
+    "leave",
+    "run_alone",
+    "serve",
+]
 
 LINE = 64
-GENERATION, PLAN, ARRIVED, MEETING, FAULT_LINE = (LINE * line for line in range(5))
+PLAN, ARRIVED, MEETING, FAULT_LINE, CALLS = (LINE * line for line in range(5))
 SLEEPERS = 8
 """where, behind a word that threads wait for, their number stands who sleep"""
-STEPS, COUNT = PLAN, PLAN + 8
+STEPS, COUNT, BELL, ONE = (PLAN + 8 * word for word in range(4))
+"""ONE holds the number that is written to the bell"""
 VERDICT = MEETING + 16
 FAULTS = FAULT_LINE // 8
 """first of the four words about faults, counted in words"""
-BOARD_WORDS = 5 * LINE // 8
+CALL_WORDS = LINE // 8
+BOARD_WORDS = CALLS // 8
+"""of a board without its calls"""
 
 STEP_BYTES = WORDS * 8
 SPINS = 2000
@@ -60,6 +78,7 @@ ALL = 1 << 30
 
 sched_yield = types.ExternalFunction("sched_yield", types.int32())
 syscall = types.ExternalFunction("syscall", types.int64(*[types.int64] * 7))
+write = types.ExternalFunction("write", types.int64(types.int32, types.int64, types.int64))
 
 
 @intrinsic
@@ -126,34 +145,42 @@ def _run(board: int, worker: int) -> None:
     _meet(board, worker)
 
 
-@function(types.void(types.int64, types.int64, types.int64))
-def serve(board: int, worker: int, seen: int) -> None:
-    """Life of a worker other than 0, from the generation `seen` on: run what is published until it is nothing."""
+@inline
+def _call_of(board: int, number: int) -> Any:
+    return board + CALLS + LINE * number
+
+
+@function(types.void(types.int64, types.int64))
+def serve(board: int, worker: int) -> None:
+    """Life of a worker: run what it is called to, until that is nothing."""
+    number, seen = i64_at(worker + THREAD), 0
     while True:
-        _wait_while(board + GENERATION, seen, 0)
+        _wait_while(_call_of(board, number), seen, 0)
         seen += 1
         if i64_at(board + STEPS) == 0:
             return
         _run(board, worker)
+        if number == 0:
+            write(i64_at(board + BELL), board + ONE, WORD)
 
 
 @function(types.void(types.int64, types.int64, types.int64, types.int64))
-def launch(board: int, worker: int, steps: int, count: int) -> None:
-    """Run `count` steps in all threads and return when the last has finished; `worker` is worker 0."""
+def launch(board: int, workers: int, steps: int, count: int) -> None:
+    """Have the first so many workers run `count` steps; the bell says when the last has finished."""
     for number in range(count):
         store_i64(steps + number * STEP_BYTES + COUNTER, 0)
     store_i64(board + STEPS, steps)
     store_i64(board + COUNT, count)
-    if threads(worker) > 1:
-        _advance(board + GENERATION)
-    _run(board, worker)
+    for number in range(workers):
+        _advance(_call_of(board, number))
 
 
-@function(types.void(types.int64))
-def leave(board: int) -> None:
-    """Let the workers return."""
+@function(types.void(types.int64, types.int64))
+def leave(board: int, workers: int) -> None:
+    """Let all workers return."""
     store_i64(board + STEPS, 0)
-    _advance(board + GENERATION)
+    for number in range(workers):
+        _advance(_call_of(board, number))
 
 
 @function(types.void(types.int64, types.int64, types.int64))

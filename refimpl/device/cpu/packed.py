@@ -9,6 +9,8 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
 from spec.names import Type
 
@@ -40,11 +42,22 @@ class PackedRegions:
     def __init__(self) -> None:
         self.version = 0
         self._regions: list[PackedRegion] = []
+        self._present: set[PackedRegion] = set()
         self._denied: set[PackedRegion] = set()
+        self._bounds: tuple[int, NDArray[np.int64]] = (0, np.zeros((0, 2), np.int64))
 
     def __contains__(self, region: PackedRegion) -> bool:
-        at = bisect_left(self._regions, region)
-        return at < len(self._regions) and self._regions[at] == region
+        return region in self._present
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """(n, 2) first byte of each region and one past its last, in order."""
+        version, bounds = self._bounds
+        if version != self.version:
+            places = [(region.offset, region.end) for region in self._regions]
+            bounds = np.array(places, np.int64).reshape(-1, 2)
+            self._bounds = self.version, bounds
+        return bounds
 
     def overlapping(self, start: int, end: int) -> Sequence[PackedRegion]:
         """Regions that share a byte with [start, end)."""
@@ -67,11 +80,13 @@ class PackedRegions:
         if self.overlapping(region.offset, region.end):
             raise ValueError(f"{region} overlaps a packed region")
         insort(self._regions, region)
+        self._present.add(region)
         self.version += 1
 
     def remove(self, region: PackedRegion) -> None:
         """Note that a region is as it was sent again."""
         del self._regions[bisect_left(self._regions, region)]
+        self._present.remove(region)
         self.version += 1
 
     def deny(self, region: PackedRegion) -> None:

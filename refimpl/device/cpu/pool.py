@@ -1,19 +1,21 @@
-"""The threads of a device: worker 0 is whoever calls `run`, the others wait in compiled code for work.
+"""The threads of a device: they wait in compiled code for work, and tell by a file descriptor that it is done.
 
-One run at a time; a second caller waits for its turn. Workers are Python threads that never take the GIL while they
-work or wait. Scratch memory is per worker and grows to what the largest program asks for.
+One run at a time. Workers are Python threads that never take the GIL while they work or wait. Scratch memory is per
+worker and grows to what the largest program asks for.
 """
 
+import os
+import select
 import threading
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from refimpl.device.cpu.executor import BOARD_WORDS, FAULTS, launch, leave, run_alone, serve
+from refimpl.device.cpu.executor import BELL, BOARD_WORDS, CALL_WORDS, FAULTS, ONE, launch, leave, run_alone, serve
 from refimpl.kernels.cpu.step import FAULT, SCRATCH, STOP, THREAD, THREADS, WORD, WORKER_WORDS
 
-__all__ = ["Fault", "Pool", "StopFlag", "aligned_words", "run_here"]
+__all__ = ["Bell", "Fault", "Pool", "StopFlag", "aligned_words", "run_here"]
 
 CACHE_LINE = 64
 
@@ -53,11 +55,42 @@ def aligned_words(count: int) -> NDArray[np.int64]:
     return room[first : first + count]
 
 
+class Bell:
+    """A file descriptor that is readable once it has been rung, by an 8-byte write of 1."""
+
+    def __init__(self) -> None:
+        if hasattr(os, "eventfd"):
+            self.listening = self.ringing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        else:
+            self.listening, self.ringing = os.pipe()
+            os.set_blocking(self.listening, False)
+
+    def quiet(self) -> bool:
+        """Make it unreadable again; whether it had been rung."""
+        try:
+            return bool(os.read(self.listening, WORD))
+        except BlockingIOError:
+            return False
+
+    def wait(self) -> None:
+        """Wait until it is rung, and quiet it."""
+        poll = select.poll()
+        poll.register(self.listening, select.POLLIN)
+        while not self.quiet():
+            poll.poll()
+
+    def close(self) -> None:
+        for descriptor in {self.listening, self.ringing}:
+            os.close(descriptor)
+
+
 class Pool:
-    """`threads` workers, of which `threads` - 1 are threads of their own."""
+    """`threads` workers."""
 
     def __init__(self, threads: int) -> None:
-        self._board = aligned_words(BOARD_WORDS)
+        self._board = aligned_words(BOARD_WORDS + CALL_WORDS * threads)
+        self._bell = Bell()
+        self._board[BELL // WORD], self._board[ONE // WORD] = self._bell.ringing, 1
         self._workers = [_worker(number, threads, self._board) for number in range(threads)]
         self._scratch: list[NDArray[np.int64]] = []
         self._room = -1
@@ -65,36 +98,65 @@ class Pool:
         self._threads = [
             threading.Thread(target=self._serve, args=(worker,), name=f"cpu worker {number}", daemon=True)
             for number, worker in enumerate(self._workers)
-            if number
         ]
         for thread in self._threads:
             thread.start()
 
-    def run(self, steps: NDArray[np.int64], scratch: int, stop: StopFlag) -> Fault | None:
-        """Run the records of `steps` (n, WORDS), with `scratch` bytes for each worker; the first fault, if any.
+    @property
+    def bell(self) -> int:
+        """Readable when what `start` has begun is over."""
+        return self._bell.listening
 
-        After a stop or a fault the results mean nothing. MemoryError if there is not enough scratch.
+    @property
+    def size(self) -> int:
+        """Number of workers."""
+        return len(self._workers)
+
+    def start(self, steps: NDArray[np.int64], scratch: int, stop: StopFlag, threads: int) -> None:
+        """Begin to run the records of `steps` (n, WORDS) with the first `threads` workers; `finish` ends it.
+
+        scratch: bytes for each worker. Whoever comes while another run is going on waits for its end. MemoryError if
+        there is not enough scratch.
         """
-        with self._turn:
+        self._turn.acquire()
+        try:
             self._make_room(scratch)
-            for worker in self._workers:
-                worker[STOP // WORD] = stop.address
-            faults = self._board[FAULTS : FAULTS + 4]
-            faults[:] = 0
-            launch(self._board.ctypes.data, self._workers[0].ctypes.data, steps.ctypes.data, len(steps))
-            return Fault(*faults[1:].tolist()) if faults[0] else None
+        except BaseException:
+            self._turn.release()
+            raise
+        for worker in self._workers[:threads]:
+            worker[STOP // WORD], worker[THREADS // WORD] = stop.address, threads
+        self._board[FAULTS : FAULTS + 4] = 0
+        launch(self._board.ctypes.data, threads, steps.ctypes.data, len(steps))
+
+    def finish(self) -> Fault | None:
+        """Wait for the end of the run that has begun; its first fault, if any.
+
+        After a stop or a fault the results mean nothing.
+        """
+        self._bell.wait()
+        count, node, index, limit = self._board[FAULTS : FAULTS + 4].tolist()
+        self._turn.release()
+        return Fault(node, index, limit) if count else None
+
+    def run(self, steps: NDArray[np.int64], scratch: int, stop: StopFlag) -> Fault | None:
+        """`start` with all workers, and `finish`."""
+        self.start(steps, scratch, stop, self.size)
+        return self.finish()
 
     def close(self) -> None:
         """End the threads."""
         with self._turn:
-            if self._threads:
-                leave(self._board.ctypes.data)
+            if not self._threads:
+                return
+            leave(self._board.ctypes.data, self.size)
             for thread in self._threads:
                 thread.join()
             self._threads.clear()
+            self._bell.close()
 
     def _serve(self, worker: NDArray[np.int64]) -> None:
-        serve(self._board.ctypes.data, worker.ctypes.data, 0)
+        serve(self._board.ctypes.data, worker.ctypes.data)
 
     def _make_room(self, scratch: int) -> None:
         if scratch <= self._room:

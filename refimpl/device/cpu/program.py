@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.device.cpu.memory import CpuAllocation
+from refimpl.device.cpu.pace import Pace
 from refimpl.device.cpu.packed import PackedRegion
 from refimpl.device.cpu.plan import Range
 from refimpl.device.cpu.pool import Pool, StopFlag, aligned_words, run_here
@@ -83,29 +84,49 @@ class CpuProgram:
     products: Sequence[Product]
     touched: Sequence[Touched]
     workspace: Workspace
-    settled: tuple[int, ...] = ()
+    pace: Pace = attrs.field(factory=Pace)
+    _settled: tuple[int, ...] = ()
     """versions of the allocations' layouts that the steps agree with"""
 
     @property
     def nbytes(self) -> int:
         return int(self.steps.nbytes) + self.workspace.allocation.size
 
+    def settled_at_once(self) -> bool:
+        """Whether the weights lie as the steps expect, or the steps could be made to expect what there is."""
+        if self._is_settled:
+            return True
+        if any(touched.packed() for touched in self.touched):
+            return False
+        if not all(product.weight.region in product.weight.allocation.packed for product in self.products):
+            return False
+        self._adopt()
+        return True
+
     def settle(self, pool: Pool) -> None:
         """Bring weights into the layout that the steps expect. The caller has the device for itself."""
-        if self.settled and self.settled == self._versions():
+        if self._is_settled:
             return
         for touched in self.touched:
             packed = touched.allocation.packed
-            for region in packed.all():
-                if touched.overlaps(region):
-                    unpack(touched.allocation, region)
-                    packed.deny(region)
+            for region in touched.packed():
+                unpack(touched.allocation, region)
+                packed.deny(region)
         _pack(pool, [product.weight for product in self.products if _wanted(product.weight)])
+        self._adopt()
+
+    @property
+    def _is_settled(self) -> bool:
+        return bool(self._settled) and self._settled == self._versions()
+
+    def _adopt(self) -> None:
+        """Have the steps take the weights as they lie now."""
+        entries = {kernel: kernel.address for product in self.products for kernel in (product.packed, product.plain)}
         for product in self.products:
             weight = product.weight
             kernel = product.packed if weight.region in weight.allocation.packed else product.plain
-            self.steps[product.step, product.word] = kernel.address
-        self.settled = self._versions()
+            self.steps[product.step, product.word] = entries[kernel]
+        self._settled = self._versions()
 
     def _versions(self) -> tuple[int, ...]:
         return tuple(touched.allocation.packed.version for touched in self.touched)

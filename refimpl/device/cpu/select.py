@@ -108,7 +108,6 @@ ROW_WRITES: Mapping[tuple[Type, Type], Kernel] = MappingProxyType(
     }
 )
 
-FLOAT_PRODUCTS: Mapping[Type, Kernel] = MappingProxyType({F32: floats.mul_mat_f32, F16: floats.mul_mat_f16})
 ROTATIONS: Mapping[Type, tuple[Kernel, int]] = MappingProxyType({F32: (rope.rope_f32, 4), F16: (rope.rope_f16, 8)})
 """kernel, and bytes of scratch for each channel that turns"""
 
@@ -157,7 +156,9 @@ def _float_product(node: Node) -> Choice:
         return Choice(hadamard.mul_mat_hadamard)
     if node.type(1) != F32:
         raise KeyError
-    return Choice(FLOAT_PRODUCTS[node.given(0)])
+    if node.given(0) != F32:
+        raise KeyError
+    return Choice(floats.mul_mat_f32)
 
 
 def _soft_max(node: Node) -> Choice:

@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 from refimpl.device.cpu.memory import CpuAllocation
 from refimpl.device.cpu.packed import PackedRegion
 from refimpl.graph.checked import ABSENT, TensorTable
-from refimpl.graph.layout import is_contiguous, type_layouts
+from refimpl.graph.layout import type_layouts
 from refimpl.kernels.cpu.matmul.layout import GROUP
+from refimpl.wire.tensor import GGML_MAX_DIMS
 from spec.names import Op, Type
 
 __all__ = ["PACKABLE", "Touched", "Weight", "packable"]
 
 PACKABLE = (Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0, Type.Q4_K, Type.Q5_K, Type.Q6_K)
 
-Place = tuple[int, PackedRegion]
-"""number of a buffer, and a region of it"""
-NOWHERE = (1 << 63, 0)
-"""behind all buffers"""
+BUFFER = 1 << 47
+"""distance of buffers from each other on one axis of bytes; no tensor reaches so far (limits.tensor_bytes)"""
 
 
 @attrs.frozen
@@ -54,73 +53,90 @@ class Touched:
         order = np.argsort(start, kind="stable")
         return cls(allocation, start[order], np.maximum.accumulate(end[order]))
 
-    def overlaps(self, region: PackedRegion) -> bool:
-        """Whether one of the ranges shares a byte with a region."""
-        before = int(np.searchsorted(self.start, region.end))
-        return before > 0 and int(self.reach[before - 1]) > region.offset
+    def packed(self) -> Sequence[PackedRegion]:
+        """The regions that are packed now and share a byte with one of the ranges."""
+        regions = self.allocation.packed
+        bounds = regions.bounds
+        met = self.overlapping(bounds[:, 0], bounds[:, 1])
+        return [regions.all()[at] for at in np.flatnonzero(met).tolist()]
+
+    def overlapping(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,) whether one of the ranges shares a byte with [start, end) (n,)."""
+        if not len(self.start):
+            return np.zeros(len(start), np.bool_)
+        before = np.searchsorted(self.start, end)
+        met: NDArray[np.bool_] = (before > 0) & (self.reach[np.maximum(before, 1) - 1] > start)
+        return met
 
 
 def packable(
     table: TensorTable, running: NDArray[np.int32], allocations: Sequence[CpuAllocation]
 ) -> tuple[Mapping[int, Weight], Sequence[Touched]]:
     """Weights by tensor index, and everything else that the nodes `running` touch, for each allocation."""
-    sources = table.src[running]
-    products = np.isin(table.op[running], (Op.MUL_MAT, Op.MUL_MAT_ID))
-    single = set(sources[table.op[running] == Op.MUL_MAT, 0].tolist())
-    weights = np.unique(sources[products, 0]).tolist()
-    candidates = [index for index in weights if _may_be_packed(table, index, index not in single)]
+    sources, ops = table.src[running], table.op[running]
+    products = np.isin(ops, (Op.MUL_MAT, Op.MUL_MAT_ID))
+    candidates = _candidates(table, sources, products, ops)
     as_weights = np.zeros_like(sources, np.bool_)
     as_weights[:, 0] = products & np.isin(sources[:, 0], candidates)
     others = np.unique(np.concatenate((running, sources[(sources != ABSENT) & ~as_weights])))
-    found = _without_conflicts(table, candidates, _touched(table, others, allocations), allocations)
-    refused = np.array([index for index in candidates if index not in found], others.dtype)
-    return found, _touched(table, np.concatenate((others, refused)), allocations)
-
-
-def _without_conflicts(
-    table: TensorTable, candidates: Sequence[int], touched: Sequence[Touched], allocations: Sequence[CpuAllocation]
-) -> Mapping[int, Weight]:
-    """Those candidates that share no byte with `touched`, nor with another matrix among them."""
-    places = [(int(table.buffer[index]), _region(table, index)) for index in candidates]
-    alone = _alone(places)
-    return {
-        index: Weight(allocations[place[0]], place[1])
-        for index, place in zip(candidates, places, strict=True)
-        if place in alone and not touched[place[0]].overlaps(place[1])
+    places = _places(table, candidates)
+    apart = _alone(places) & ~_overlapped(places, _touched(table, others, allocations))
+    found = {
+        index: Weight(allocations[buffer], PackedRegion(offset, size, Type(kind), columns, rows))
+        for index, (buffer, offset, size, kind, columns, rows) in zip(
+            candidates[apart].tolist(), places[apart].tolist(), strict=True
+        )
     }
+    return found, _touched(table, np.concatenate((others, candidates[~apart])), allocations)
 
 
-def _alone(places: Sequence[Place]) -> set[Place]:
-    """Those that share no byte with another."""
-    ordered = sorted(set(places))
-    begins = [(buffer, region.offset) for buffer, region in ordered]
-    alone, reach = set(), (0, 0)
-    for place, begin, following in zip(ordered, begins, [*begins[1:], NOWHERE], strict=False):
-        end = place[0], place[1].end
-        if reach <= begin and end <= following:
-            alone.add(place)
-        reach = max(reach, end)
-    return alone
+def _candidates(
+    table: TensorTable, sources: NDArray[np.int32], products: NDArray[np.bool_], ops: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """(c,) src[0] of products, once each, whose form allows packing; of several matrices only if all are experts'."""
+    weights = np.unique(sources[products, 0])
+    ne, nb, kind = table.ne[weights], table.nb[weights], table.type[weights]
+    layouts = type_layouts()
+    natural = layouts.bytes[kind]
+    packed = nb[:, 0] == natural
+    for dim in range(1, GGML_MAX_DIMS):
+        natural = natural * (ne[:, dim - 1] // (layouts.block[kind] if dim == 1 else 1))
+        packed &= (ne[:, dim] == 1) | (nb[:, dim] == natural)
+    single = np.isin(weights, sources[ops == Op.MUL_MAT, 0])
+    fits = (ne[:, 1] % GROUP == 0) & ((ne[:, 2] == 1) | ~single) & (ne[:, 3] == 1)
+    chosen: NDArray[np.int32] = weights[np.isin(kind, PACKABLE) & (table.op[weights] == Op.NONE) & fits & packed]
+    return chosen
 
 
-def _may_be_packed(table: TensorTable, index: int, several: bool) -> bool:
-    """`several`: its products take more than one matrix"""
-    kind, ne = int(table.type[index]), table.ne[index].tolist()
-    return (
-        kind in PACKABLE
-        and int(table.op[index]) == Op.NONE
-        and ne[1] % GROUP == 0
-        and (several or ne[2] == 1)
-        and ne[3] == 1
-        and is_contiguous(kind, ne, table.nb[index].tolist())
-    )
+def _places(table: TensorTable, tensors: NDArray[np.int32]) -> NDArray[np.int64]:
+    """(c, 6) buffer, then the fields of a PackedRegion, of each tensor."""
+    layouts, kind = type_layouts(), table.type[tensors]
+    columns, rows = table.ne[tensors, 0], table.ne[tensors, 1] * table.ne[tensors, 2]
+    size = columns // layouts.block[kind] * layouts.bytes[kind] * rows
+    return np.stack((table.buffer[tensors], table.offset[tensors], size, kind, columns, rows), axis=1)
 
 
-def _region(table: TensorTable, index: int) -> PackedRegion:
-    columns, rows = int(table.ne[index, 0]), int(table.ne[index, 1] * table.ne[index, 2])
-    layouts, kind = type_layouts(), int(table.type[index])
-    size = columns // int(layouts.block[kind]) * int(layouts.bytes[kind]) * rows
-    return PackedRegion(int(table.offset[index]), size, Type(kind), columns, rows)
+def _alone(places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(c,) whether no other place shares a byte with this one; the same place twice is one."""
+    if not len(places):
+        return np.zeros(0, np.bool_)
+    ordered, which = np.unique(places, axis=0, return_inverse=True)
+    start = ordered[:, 0] * BUFFER + ordered[:, 1]
+    end = start + ordered[:, 2]
+    reach = np.maximum.accumulate(end)
+    alone = np.ones(len(ordered), np.bool_)
+    alone[1:] &= reach[:-1] <= start[1:]
+    alone[:-1] &= end[:-1] <= start[1:]
+    return alone[which.reshape(-1)]
+
+
+def _overlapped(places: NDArray[np.int64], touched: Sequence[Touched]) -> NDArray[np.bool_]:
+    """(c,) whether something else that the graph touches shares a byte with a place."""
+    found = np.zeros(len(places), np.bool_)
+    for buffer in np.unique(places[:, 0]).tolist():
+        own = np.flatnonzero(places[:, 0] == buffer)
+        found[own] = touched[buffer].overlapping(places[own, 1], places[own, 1] + places[own, 2])
+    return found
 
 
 def _touched(table: TensorTable, tensors: NDArray[np.int32], allocations: Sequence[CpuAllocation]) -> Sequence[Touched]:

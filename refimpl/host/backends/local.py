@@ -1,8 +1,7 @@
 """The local CPU as a backend: the same records, checks and programs as a node's, without a socket between.
 
-Memory and handles are kept as a node keeps them for one connection. A run happens in a thread; when the task that
-waits for it is cancelled, the run's stop word is set and the thread is waited for, so that nothing runs on behind
-anyone's back.
+Memory, handles and runs are kept as a node keeps them for one connection: when the task that waits for a run is
+cancelled, its stop word is set and its end is waited for, so that nothing runs on behind anyone's back.
 """
 
 from collections.abc import Callable
@@ -11,13 +10,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import trio
 
-from refimpl.device.protocol import Device, Program, StopWord
+from refimpl.device.protocol import Device, Program
 from refimpl.errors import ComputeStopped, OutOfMemory
 from refimpl.graph.build import build
 from refimpl.graph.layout import span
 from refimpl.host.backends.protocol import MIB, Block, Data, Work
 from refimpl.limits import Limits
 from refimpl.service.holdings import Holdings, Seat
+from refimpl.service.running import run_watched
 from spec.load import load
 
 __all__ = ["LocalBackend"]
@@ -36,7 +36,8 @@ class LocalBackend:
         self._device = device
         self._limits = limits
         self._dialect = load().dialect(load().newest)
-        self._holdings = Holdings([Seat(device)], limits)
+        self._seat = Seat(device)
+        self._holdings = Holdings([self._seat], limits)
         self._programs: WeakKeyDictionary[Work, Program] = WeakKeyDictionary()
         """as long as somebody may step them again"""
 
@@ -101,27 +102,8 @@ class LocalBackend:
         return program
 
     async def _run(self, program: Program) -> None:
-        stop = self._device.new_stop_word()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_cancel, stop)
-            error = await trio.to_thread.run_sync(self._run_in_thread, program, stop)
-            nursery.cancel_scope.cancel()
-        if isinstance(error, ComputeStopped):
-            await trio.lowlevel.checkpoint_if_cancelled()
-        if error is not None:
-            raise error
-
-    def _run_in_thread(self, program: Program, stop: StopWord) -> Exception | None:
-        """The error is handed back as a value: raised inside the nursery it would arrive wrapped in a group."""
         try:
-            self._device.run(program, stop)
-        except Exception as error:
-            return error
-        return None
-
-
-async def _stop_on_cancel(stop: StopWord) -> None:
-    try:
-        await trio.sleep_forever()
-    finally:
-        stop.set()
+            await run_watched(self._seat, program, trio.sleep_forever)
+        except ComputeStopped:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            raise

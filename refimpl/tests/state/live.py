@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from refimpl.device.protocol import Allocation, Device, DeviceMemory, Program, StopWord
+from refimpl.device.protocol import Allocation, Device, DeviceMemory, Program, Run, StopWord
 from refimpl.graph.checked import CheckedGraph
 from refimpl.limits import Limits
 from refimpl.service.server import Server
@@ -82,6 +82,10 @@ class Probe:
 
     def compile(self, graph: CheckedGraph, allocations: Mapping[int, Allocation]) -> Program:
         return self.device.compile(graph, allocations)
+
+    def begin(self, program: Program, stop: StopWord) -> Run | None:
+        self.running.set()
+        return None if self.endless else self.device.begin(program, stop)
 
     def run(self, program: Program, stop: StopWord) -> None:
         self.running.set()

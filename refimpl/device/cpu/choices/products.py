@@ -6,7 +6,7 @@ from types import MappingProxyType
 import attrs
 
 from refimpl.kernels.cpu.compiled import Kernel
-from refimpl.kernels.cpu.matmul import activations, layout, packed, pairs
+from refimpl.kernels.cpu.matmul import activations, floats, layout, packed, pairs
 from refimpl.kernels.cpu.matmul import rows as by_rows
 from refimpl.kernels.cpu.matmul.k_quants import activations as k_activations
 from refimpl.kernels.cpu.matmul.k_quants import layout as k_layout
@@ -47,9 +47,11 @@ Q8 = ActivationForm(activations.quantise_q8, layout.BLOCK, layout.ACTIVATION)
 Q8_K = ActivationForm(k_activations.quantise_q8_k, k_layout.BLOCK, k_layout.ACTIVATION)
 
 BF16 = ActivationForm(pairs.round_to_bf16, 1, 2)
+F16 = ActivationForm(floats.round_to_f16, 1, 4)
 
 PRODUCTS: Mapping[Type, ProductKernels] = MappingProxyType(
     {
+        Type.F16: ProductKernels(None, floats.mul_mat_f16, F16),
         Type.BF16: ProductKernels(None, pairs.mul_mat_pairs, BF16),
         Type.Q4_0: ProductKernels(packed.mul_mat_packed_q4_0, by_rows.mul_mat_q4_0, Q8),
         Type.Q4_1: ProductKernels(packed.mul_mat_packed_q4_1, by_rows.mul_mat_q4_1, Q8),

@@ -89,7 +89,7 @@ def test_what_belongs_to_another_device_is_refused(device: CpuDevice) -> None:
 def test_its_threads_end_with_it() -> None:
     device = CpuDevice(4)
     threads = list(device._pool._threads)
-    assert len(threads) == 3
+    assert len(threads) == 4
     assert all(thread.is_alive() for thread in threads)
     device.close()
     assert not any(thread.is_alive() for thread in threads)
