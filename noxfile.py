@@ -24,6 +24,9 @@ nox.options.sessions = ["check", "tests", "state", "wheel", "interop_quick"]
 ROOT = Path(__file__).parent
 WORKSHOP = ROOT / ".nox" / "workshop"
 STATE_SECONDS = "60"
+CANARY_SECONDS = "300"
+OURS = ("refimpl-7.0.0", "refimpl-8.0.0")
+THEIRS = ("stock-7.0.0", "stock-8.0.0")
 
 
 @contextlib.contextmanager
@@ -67,7 +70,7 @@ def ask(session: nox.Session, *command: str, name: str = "", env: dict[str, str]
 
 @nox.session
 def check(session: nox.Session) -> None:
-    """Is it clean? ruff, mypy --strict, the import arrows, the specification's cross-checks."""
+    """Is it clean? ruff, mypy --strict, the import arrows, the specification's cross-checks, a case for each clause."""
     questions = (
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
@@ -75,6 +78,7 @@ def check(session: nox.Session) -> None:
         ("lint-imports", "--no-cache"),
         ("python", "-m", "spec.check"),
         ("python", "-m", "spec.render", "--check"),
+        ("python", "-m", "conformance.coverage"),
     )
     failed = [" ".join(question) for question in questions if not answered(session, *question)]
     if failed:
@@ -155,8 +159,52 @@ def conformance(session: nox.Session) -> None:
     if session.posargs:
         ask(session, "python", "-m", "conformance", *session.posargs)
         return
-    for testee in ("refimpl-7.0.0", "refimpl-8.0.0"):
-        ask(session, "python", "-m", "conformance", "--testee", testee, name=testee)
+    for testee in OURS:
+        ask(session, "python", "-m", "conformance", "--testee", testee, "--jobs", "2", name=testee)
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Does a client keep the protocol? Alone judges refimpl-cli and the library; takes arguments after --."""
+    if session.posargs:
+        ask(session, "python", "-m", "conformance", "client", *session.posargs)
+        return
+    for name in ("refimpl-cli-7.0.0", "refimpl-cli-8.0.0", "refimpl-client-7.0.0", "refimpl-client-8.0.0"):
+        ask(session, "python", "-m", "conformance", "client", "--client", name, name=name)
+
+
+@nox.session
+def results(session: nox.Session) -> None:
+    """Who keeps the protocol? Judge our server and stock by both versions; writes conformance/RESULTS.md and a page."""
+    python, folder = workshop(session), ROOT / ".nox" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    (ROOT / "dist").mkdir(exist_ok=True)
+    files = [str(folder / f"{testee}.json") for testee in (*OURS, *THEIRS)]
+    for testee, file in zip((*OURS, *THEIRS), files, strict=True):
+        command = (python, "-m", "conformance", "--testee", testee, "--jobs", "2", "--json", file, *session.posargs)
+        with stage(session, testee), (folder / f"{testee}.txt").open("w") as said:
+            session.run(*command, external=True, success_codes=[0, 1], stdout=said, stderr=subprocess.STDOUT)
+    outputs = ("--markdown", "conformance/RESULTS.md", "--html", "dist/results.html")
+    ask(session, "python", "-m", "conformance", "report", *files, *outputs, name="the matrix")
+
+
+@nox.session
+def canaries(session: nox.Session) -> None:
+    """Does a kernel ever leave its memory? Random graphs between forbidden pages, 300 s; takes --seed, --seconds."""
+    checked = ROOT / ".nox" / "bounds-checked"
+    checked.mkdir(parents=True, exist_ok=True)
+    env = {"NUMBA_BOUNDSCHECK": "1", "XDG_CACHE_HOME": str(checked)}  # machine code of its own: minutes, once
+    ask(session, "python", "-m", "refimpl.tests.canaries", "--seconds", CANARY_SECONDS, *session.posargs, env=env)
+
+
+@nox.session
+def load(session: nox.Session) -> None:
+    """Does a server stand it? 10,000 connections, texts at once, a full disk, no memory; or -- LOAD and its flags."""
+    if session.posargs:
+        ask(session, "python", "-m", "conformance.load", *session.posargs)
+        return
+    for kind in ("connections", "texts", "cache", "memory"):
+        ask(session, "python", "-m", "conformance.load", kind, "--testee", OURS[0], name=kind)
 
 
 @nox.session

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import attrs
 
 __all__ = [
+    "AcceptFailed",
     "CommandTaken",
     "ConnectionClosed",
     "ConnectionFailed",
@@ -20,6 +21,13 @@ __all__ = [
     "Trace",
     "TraceEvent",
 ]
+
+
+@attrs.frozen
+class AcceptFailed:
+    """The system gives no more connections for the moment; told once, until that has been in order for a while."""
+
+    detail: str
 
 
 @attrs.frozen
@@ -89,7 +97,8 @@ class GraphRan:
 
 
 TraceEvent = (
-    ConnectionOpened
+    AcceptFailed
+    | ConnectionOpened
     | ConnectionClosed
     | LeftAfterHello
     | ConnectionRefused

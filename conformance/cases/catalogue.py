@@ -2,12 +2,25 @@
 
 from collections.abc import Mapping
 
-from conformance.cases import buffers, framing, graphs, handles, hello, life, tensors, transfer
+from conformance.cases.graph import bounds, execution, indices, messages, references, remembered, runs
+from conformance.cases.graph.malformed import operands, parameters
+from conformance.cases.life import cache, cache_files, company, connections, leaks, pairs
+from conformance.cases.memory import buffers, handles, sizes, stale
+from conformance.cases.ops import core, listed, refusals
+from conformance.cases.tensors import copies, fields, records, regions, strided, transfer
+from conformance.cases.wire import broken, frames, hello, order, phases
 from conformance.judge.case import Case
 
 __all__ = ["CASES", "chosen"]
 
-SECTIONS = (hello, framing, handles, buffers, tensors, transfer, graphs, life)
+SECTIONS = (
+    *(hello, phases, frames, broken, order),
+    *(handles, stale, buffers, sizes),
+    *(fields, records, regions, transfer, copies, strided),
+    *(messages, references, execution, bounds, indices, runs, remembered, operands, parameters),
+    *(connections, company, leaks, pairs, cache, cache_files),
+    *(listed, core, refusals),
+)
 
 
 def _joined() -> Mapping[str, Case]:

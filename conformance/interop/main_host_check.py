@@ -109,7 +109,8 @@ async def _kept_weights(place: Place) -> str:
     cache = place.folder / "cache"
     found: list[str] = []
     for name, known in (("stock", False), ("refimpl", True), ("stock", True)):
-        command = ["env", f"LLAMA_CACHE={cache}", *place.server(name, "-c")]
+        scope = ["--cache-scope", "all"] if name == "refimpl" else []
+        command = ["env", f"LLAMA_CACHE={cache}", *place.server(name, "-c", *scope)]
         async with running_server(command, place.log(name)) as node:
             place.log("refimpl-cli").unlink(missing_ok=True)
             await place.ours(node.endpoint, "-n", "1")

@@ -19,11 +19,11 @@ from conformance.judge.steps import Talk
 from spec.prose import Clause, clauses
 from spec.schema import Version, holds
 
-__all__ = ["LEVELS", "Case", "Script", "Section"]
+__all__ = ["LEVELS", "Case", "Question", "Script", "Section"]
 
 Script = Callable[[Codec], Talk[None]]
 LEVELS = ("MUST", "SHOULD", "MAY")
-_ID = re.compile(r"^[A-Z0-9]+-[A-Z0-9_]+/[a-z0-9]+(-[a-z0-9]+)*$")
+_ID = re.compile(r"^[A-Z0-9]+(-[A-Z0-9_]+)+/[a-z0-9]+(-[a-z0-9]+)*$")
 
 
 def _is_id(_: object, __: object, value: str) -> None:
@@ -34,14 +34,12 @@ def _is_id(_: object, __: object, value: str) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Case:
-    """clients: how many connections have to be served at once; since, until: versions, within those of the clause."""
+class Question:
+    """What is asked about a clause, however it is asked. since, until: versions, within those of the clause."""
 
     id: str = attrs.field(validator=_is_id)
     title: str
-    script: Script
     ordinary: bool = False
-    clients: int = 1
     level_here: str | None = attrs.field(default=None, validator=attrs.validators.in_((None, *LEVELS)))
     since: str | None = None
     until: str | None = None
@@ -68,6 +66,16 @@ class Case:
         return self.clause.holds(version) and holds(self.since, self.until, version)
 
 
+@attrs.frozen(kw_only=True)
+class Case(Question):
+    """A question to a server. clients: how many connections have to be served at once."""
+
+    script: Script
+    clients: int = 1
+    needs_cache: bool = False
+    """whether it is about a testee that keeps a tensor cache in a folder that the judge has given it"""
+
+
 class Section:
     """The cases of one file, in order."""
 
@@ -86,7 +94,14 @@ class Section:
         self._cases[case.id] = case
 
     def case(
-        self, case_id: str, *, ordinary: bool = False, clients: int = 1, level: str | None = None, upstream: str = ""
+        self,
+        case_id: str,
+        *,
+        ordinary: bool = False,
+        clients: int = 1,
+        needs_cache: bool = False,
+        level: str | None = None,
+        upstream: str = "",
     ) -> Callable[[Script], Script]:
         """Add the decorated script; the first line of its docstring is the title."""
 
@@ -99,6 +114,7 @@ class Section:
                     script=script,
                     ordinary=ordinary,
                     clients=clients,
+                    needs_cache=needs_cache,
                     level_here=level,
                     upstream=upstream,
                 )

@@ -14,7 +14,21 @@ import attrs
 import trio
 
 from conformance.judge.codec import SIZE_BYTES, number
-from conformance.judge.steps import Answer, End, Finish, Leave, Receive, Reply, Reset, Send, Silence, Step, Trickle
+from conformance.judge.steps import (
+    Answer,
+    End,
+    Finish,
+    Leave,
+    OnConnection,
+    Pause,
+    Receive,
+    Reply,
+    Reset,
+    Send,
+    Silence,
+    Sip,
+    Trickle,
+)
 
 __all__ = ["Dial", "Peer", "Recorded"]
 
@@ -51,15 +65,19 @@ class Peer:
         self._gone = False
         self.record: list[Recorded] = []
 
-    async def perform(self, step: Step) -> Answer:
+    async def perform(self, step: OnConnection) -> Answer:
         """Carry out one step on this connection."""
         match step:
             case Send(data):
                 await self._send(data)
             case Trickle(data):
                 await self._trickle(data)
-            case Receive():
-                return await self.receive()
+            case Receive(within=within):
+                return await self.receive(within)
+            case Sip(size):
+                await self._sip(size)
+            case Pause(seconds):
+                await trio.sleep(seconds)
             case Finish():
                 await self._finish()
             case Leave():
@@ -68,13 +86,14 @@ class Peer:
                 await self._reset()
         return None
 
-    async def receive(self) -> Reply | End | Silence:
-        """Wait for one frame."""
-        with trio.move_on_after(self._timeout):
+    async def receive(self, within: float | None = None) -> Reply | End | Silence:
+        """Wait for one frame, for the time limit or `within` seconds."""
+        seconds = self._timeout if within is None else within
+        with trio.move_on_after(seconds):
             answer = await self._frame()
             self._note(answer)
             return answer
-        silence = Silence(self._timeout, bytes(self._buffered))
+        silence = Silence(seconds, bytes(self._buffered))
         self.record.append(Recorded(False, 0, b"", str(silence)))
         return silence
 
@@ -105,6 +124,14 @@ class Peer:
         self.record.append(Recorded(True, len(data), data[:RECORD_BYTES], "one byte at a time"))
         for at in range(len(data)):
             await self._push(data[at : at + 1])
+
+    async def _sip(self, size: int) -> None:
+        """Buffer up to `size` bytes more; an end is left for the next Receive to find."""
+        with trio.move_on_after(self._timeout):
+            try:
+                self._buffered += await self._stream.receive_some(size)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
 
     async def _finish(self) -> None:
         self.record.append(Recorded(True, 0, b"", "end of stream"))

@@ -2,13 +2,14 @@
 
 Rules
 - A connection is named by `on` and is opened by the first step that names it; all that are left open are closed after
-  the case.
+  the case. Steps without `on` look at the testee itself; where that cannot be done they end the case with NotOffered.
+- A connection takes nothing in but by Receive and Sip: one that only sends, or pauses, is a client that does not read.
 - FIN and RST are the same thing seen: End. What was sent to a connection that is closed already is lost without
   complaint; the next Receive says that it has ended.
 - Receive never fails: it answers Reply, End or Silence, and the case judges. Only a case raises Mismatch.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TypeVar
 
 import attrs
@@ -16,17 +17,28 @@ import attrs
 __all__ = [
     "MAIN",
     "Answer",
+    "CacheFiles",
+    "Connect",
+    "Damage",
     "End",
     "Finish",
+    "Kept",
     "Leave",
+    "Mapped",
+    "Mappings",
     "Mismatch",
     "NotOffered",
+    "OfTestee",
+    "OnConnection",
+    "Pause",
     "Receive",
+    "Remove",
     "Reply",
     "Reset",
     "Result",
     "Send",
     "Silence",
+    "Sip",
     "Step",
     "Talk",
     "Trickle",
@@ -35,6 +47,14 @@ __all__ = [
 
 MAIN = "main"
 """the connection of a case that needs only one"""
+
+
+@attrs.frozen
+class Connect:
+    """Open the connection, and say nothing; from another address of this machine, if one is named."""
+
+    on: str = MAIN
+    origin: str = ""
 
 
 @attrs.frozen
@@ -55,8 +75,25 @@ class Trickle:
 
 @attrs.frozen
 class Receive:
-    """Wait for a reply frame, the end of the connection, or the time limit."""
+    """Wait for a reply frame, the end of the connection, or the time limit; or only for `within` seconds."""
 
+    on: str = MAIN
+    within: float | None = None
+
+
+@attrs.frozen
+class Sip:
+    """Take in up to `size` bytes of what comes next, and leave them for a later Receive: a client that reads slowly."""
+
+    size: int
+    on: str = MAIN
+
+
+@attrs.frozen
+class Pause:
+    """Neither say anything nor take anything in for so long."""
+
+    seconds: float
     on: str = MAIN
 
 
@@ -79,6 +116,32 @@ class Reset:
     """Break the connection off (RST)."""
 
     on: str = MAIN
+
+
+@attrs.frozen
+class Mappings:
+    """Look up which addresses the testee's process has mapped; answered with Mapped."""
+
+
+@attrs.frozen
+class CacheFiles:
+    """Look into the testee's cache folder; answered with Kept."""
+
+
+@attrs.frozen
+class Damage:
+    """Give a file of the testee's cache folder other bytes."""
+
+    name: str
+    data: bytes
+
+
+@attrs.frozen
+class Remove:
+    """Remove a file of the testee's cache folder; `blocked`: and put a folder in its place."""
+
+    name: str
+    blocked: bool = False
 
 
 @attrs.frozen
@@ -116,9 +179,29 @@ class Silence:
         )
 
 
-Step = Send | Trickle | Receive | Finish | Leave | Reset
-Answer = Reply | End | Silence | None
-"""None for every step but Receive"""
+@attrs.frozen
+class Mapped:
+    """Address ranges of the testee's process: from, up to."""
+
+    spans: tuple[tuple[int, int], ...]
+
+    def holds(self, address: int) -> bool:
+        """Whether the address means something in that process."""
+        return any(begin <= address < end for begin, end in self.spans)
+
+
+@attrs.frozen
+class Kept:
+    """Files of the cache folder and of those in it: name > bytes."""
+
+    sizes: Mapping[str, int]
+
+
+OnConnection = Connect | Send | Trickle | Receive | Sip | Pause | Finish | Leave | Reset
+OfTestee = Mappings | CacheFiles | Damage | Remove
+Step = OnConnection | OfTestee
+Answer = Reply | End | Silence | Mapped | Kept | None
+"""None for every step but Receive, Mappings and CacheFiles"""
 Result = TypeVar("Result")
 Talk = Generator[Step, Answer, Result]
 

@@ -1,7 +1,8 @@
 """The report for machines: JUnit XML.
 
-Only a MUST that was not kept is a failure there; a SHOULD or MAY that was not is `skipped`, with the verdict in its
-message, and so is what the testee does not have. A fault of the suite is an error.
+Only what makes the exit code 1 is a failure there: a MUST that was not kept, unless that is expected, and a case that
+passed and was expected to fail. A SHOULD or MAY that was not kept is `skipped`, with the verdict in its message, and so
+are an expected failure and what the testee does not have. A fault of the suite is an error.
 """
 
 import re
@@ -42,10 +43,11 @@ def _case(outcome: Outcome, codec: Codec) -> ElementTree.Element:
     element = ElementTree.Element(
         "testcase", classname=f"{case.family}.{case.level}", name=case.id, time=f"{outcome.seconds:.3f}"
     )
-    if outcome.verdict is Verdict.PASS:
+    if outcome.verdict is Verdict.PASS and not outcome.surprises:
         return element
-    kind = "error" if outcome.verdict is Verdict.ERROR else "failure" if outcome.violates else "skipped"
-    said = ElementTree.SubElement(element, kind, message=_clean(f"{outcome.verdict}: {outcome.came}".splitlines()[0]))
+    kind = "error" if outcome.verdict is Verdict.ERROR else "failure" if outcome.counts else "skipped"
+    came = f"expected to be {', '.join(outcome.foreseen)}" if outcome.surprises else outcome.came
+    said = ElementTree.SubElement(element, kind, message=_clean(f"{outcome.verdict}: {came}".splitlines()[0]))
     if kind != "skipped":
         said.set("type", str(outcome.verdict))
     said.text = _clean("\n".join(details(codec, outcome)))

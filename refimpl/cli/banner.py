@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import attrs
 
 from refimpl.device.protocol import Device
-from refimpl.service.cache import TensorCache
+from refimpl.service.cache.tensors import TensorCache
 from refimpl.service.transport import endpoint_text
 
 __all__ = ["Served", "banner", "exposure_warning"]

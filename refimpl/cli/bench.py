@@ -1,8 +1,8 @@
 """refimpl-bench: how fast our engine is, alone (`run`) and beside stock llama.cpp (`compare`, `side-by-side`, `wire`).
 
-`make-model` writes models to measure with. `run` answers on stdout in the format of -o; the comparisons write a JSON
-line for each measurement to stdout and their table to stderr. Exit codes: 0 done, 1 something cannot be used or a
-program failed, 130 interrupted.
+`checks` says what a server's checks cost, `make-model` writes models to measure with. `run` answers on stdout in the
+format of -o; the others write a JSON line for each measurement to stdout and their table to stderr. Exit codes: 0 done,
+1 something cannot be used or a program failed, 130 interrupted.
 """
 
 import argparse
@@ -20,6 +20,8 @@ import trio
 from gguf.constants import GGMLQuantizationType
 
 from conformance.interop.processes import ProcessFailed
+from refimpl.bench.checks.measure import checks
+from refimpl.bench.checks.table import Cost, drawn
 from refimpl.bench.compare import compare
 from refimpl.bench.figures import Measured, table
 from refimpl.bench.llama.driver import Job, run_job
@@ -42,7 +44,7 @@ from spec.names import Type
 __all__ = ["job_of", "main"]
 
 MIB = 1 << 20
-T = TypeVar("T", Sample, Measured)
+T = TypeVar("T", Sample, Measured, Cost)
 
 
 def main(argv: list[str] | None = None, local: OpenDevice = open_cpu) -> int:
@@ -51,6 +53,7 @@ def main(argv: list[str] | None = None, local: OpenDevice = open_cpu) -> int:
         "run": partial(_run, local),
         "compare": _compare,
         "side-by-side": _side_by_side,
+        "checks": _checks,
         "wire": _wire,
         "make-model": _make_model,
     }
@@ -129,6 +132,13 @@ def _side_by_side(args: argparse.Namespace) -> None:
     results: list[Measured] = []
     with _table_at_the_end(lambda: table(results)):
         trio.run(side_by_side, _plan(args), partial(_note, results))
+
+
+def _checks(args: argparse.Namespace) -> None:
+    plan = attrs.evolve(_plan(args), generate=args.n_gen, dialect=args.proto)
+    costs: list[Cost] = []
+    with _table_at_the_end(lambda: "\n\n".join(map(drawn, costs))):
+        trio.run(checks, plan, open_cpu, partial(_note, costs))
 
 
 def _wire(args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from refimpl.bench.checks.measure import NO_FOLDER
 from refimpl.bench.llama.outcome import FORMATS
 from refimpl.bench.llama.trials import numbers, pair
 from refimpl.bench.random_model.shape import ModelShape
@@ -32,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     _run(commands.add_parser("run", help="our engine, as llama-bench measures stock's", allow_abbrev=False))
     _compare(commands.add_parser("compare", help="stock and ours, local and over servers", allow_abbrev=False))
     _side(commands.add_parser("side-by-side", help="stock's server and ours, under a stock main host"))
+    _checks(commands.add_parser("checks", help="what the server's checks cost, token by token"))
     _wire(commands.add_parser("wire", help="the path around the kernels, of stock's server and ours"))
     _make(commands.add_parser("make-model", help="write a Llama with random weights", allow_abbrev=False))
     return root
@@ -100,6 +102,18 @@ def _beside_stock(flags: argparse.ArgumentParser) -> None:
 
 def _side(flags: argparse.ArgumentParser) -> None:
     _beside_stock(flags)
+
+
+def _checks(flags: argparse.ArgumentParser) -> None:
+    flags.add_argument("-m", "--model", type=Path, required=True, help="GGUF file")
+    flags.add_argument("-n", "--n-gen", type=int, default=128, metavar="N", help="generated tokens (default: 128)")
+    flags.add_argument("-t", "--threads", type=int, default=2, help="threads of each program (default: 2)")
+    flags.add_argument("--proto", type=version, default="7.0.0", help="protocol version (default: 7.0.0)")
+    flags.add_argument(
+        "--stock", type=Path, default=NO_FOLDER, help="folder of stock's programs, for its main host too"
+    )
+    flags.add_argument("--logs", type=Path, help="folder for what the programs write (default: a temporary one)")
+    flags.set_defaults(rounds=1)
 
 
 def _compare(flags: argparse.ArgumentParser) -> None:

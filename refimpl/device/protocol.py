@@ -1,9 +1,10 @@
 """What a device is: memory and execution, behind one Protocol that cpu/ (and later cuda/) implement.
 
 A device knows allocations and programs; it knows no connection, handle or message. Its methods are synchronous. `run`
-blocks without the GIL and is called in a thread; all others return at once, and none may touch an allocation that a
-running program leases. A program that has run before needs no thread: `begin` starts it, and its end is waited for
-like a socket's bytes.
+blocks without the GIL and is called in a thread; so are `compile`, `copy` and `fill` where they have much to do, and
+whatever touches bytes that are `pending`. All others return at once. None may touch an allocation that a running
+program leases. A program that has run before needs no thread: `begin` starts it, and its end is waited for like a
+socket's bytes.
 """
 
 from collections.abc import Mapping
@@ -84,6 +85,10 @@ class Device(Protocol):
         """Bytes [offset, offset+size) for a socket to fill. The caller has checked the range against `size`."""
 
     def read(self, allocation: Allocation, offset: int, size: int) -> memoryview: ...
+
+    def pending(self, allocation: Allocation, offset: int, size: int) -> int:
+        """Bytes that the device has to put back into the order in which they were sent before it gives a view of
+        [offset, offset + size): as long as that takes, `writable`, `read`, `copy` and `fill` of it do not return."""
 
     def copy(self, src: Allocation, src_offset: int, dst: Allocation, dst_offset: int, size: int) -> None:
         """memmove semantics; the two may overlap."""

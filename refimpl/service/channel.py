@@ -6,6 +6,8 @@ Rules of this file:
 - Requests with a reply are asked one at a time; the reply that comes belongs to the one that was asked.
 - This protocol has no error reply: a node refuses a command by closing, and the client sees it at a later one. So the
   error names every command since the last reply, the refused one among them.
+- No reply comes unasked: bytes that are there before a request goes out belong to no reply, and nor does what has
+  another size than the reply that is awaited. Whoever sends such bytes is not understood any further.
 - A message that was cut short, by a cancellation or a timeout, makes the rest of the stream meaningless: the channel
   is broken from then on and says why.
 - A node answers in the order of the requests, so behind one that makes it compute, or move much memory, every other has
@@ -19,7 +21,7 @@ from contextlib import contextmanager
 import attrs
 import trio
 
-from refimpl.errors import NodeClosed, NodeError, NodeTimeout, ProtocolError
+from refimpl.errors import FrameError, NodeClosed, NodeError, NodeTimeout, ProtocolError
 from refimpl.service.transport import Transport
 from refimpl.session.connection import Connection, ConnectionClosed, NeedData, PayloadExpected
 from refimpl.wire.messages import Reply, Request, SetTensor, TensorData
@@ -68,6 +70,7 @@ class Channel:
         self._writing = trio.StrictFIFOLock()
         self._asking = trio.StrictFIFOLock()
         self._since_reply: deque[tuple[str, int]] = deque(maxlen=NAMED)
+        self._answered = ""
         self._broken: NodeError | None = None
 
     async def push(self, request: Request, payload: memoryview | bytes = b"", progress: Progress | None = None) -> None:
@@ -90,19 +93,34 @@ class Channel:
     async def ask(self, request: Request, into: memoryview | None = None) -> Reply:
         """Send a request and await its reply; a bulk reply goes to `into`, which has exactly its size.
 
-        Raises NodeClosed, NodeTimeout, and ProtocolError for a reply that is none.
+        Raises NodeClosed, NodeTimeout, and ProtocolError, with the endpoint in its detail, for a reply that is none.
         """
         async with self._asking:
+            with self._whole(request):
+                self._check_quiet()
             await self.push(request)
             with self._whole(request):
                 reply = await self._reply(into)
                 self._since_reply.clear()
+                self._answered = request.command.name
                 self._labouring = False
                 return reply
 
     def close(self) -> None:
         """Leave, without a goodbye: this protocol has none."""
         self._transport.close()
+
+    @property
+    def pending(self) -> str:
+        """The commands since the last reply, in words; empty when there are none."""
+        return self._suspects()
+
+    def _check_quiet(self) -> None:
+        """FrameError when there are bytes although no request awaits a reply."""
+        if self._connection.buffered or self._transport.has_bytes():
+            behind = [f"the reply to {self._answered}"] if self._answered else []
+            behind += [self._suspects()] if self._since_reply else []
+            raise FrameError("FRAME-6", f"sends what nobody asked for, behind {' and '.join(behind) or 'nothing'}")
 
     @property
     def _silence(self) -> float:
@@ -155,7 +173,8 @@ class Channel:
             raise self._broken from None
         except ProtocolError as error:
             self._broken = NodeClosed(self.endpoint, f"answered {name} with what is no answer ({error})")
-            raise
+            since = f"; since the last right reply: {self._suspects()}" if len(self._since_reply) > 1 else ""
+            raise type(error)(error.clause, f"{self.endpoint}: {error.detail}{since}") from None
         except BaseException:
             self._broken = NodeClosed(self.endpoint, f"{name} was given up halfway; connect again")
             raise

@@ -9,8 +9,8 @@ and graphs. Commands without a reply return as soon as the socket has them; a no
 connection, and the error of a later command names it. Whatever is awaited afterwards comes after them: commands take
 effect in order.
 
-All methods raise NodeClosed and NodeTimeout; where more is raised, it is said. Everything that a connection had on
-the node is gone when it ends.
+All methods raise NodeClosed and NodeTimeout, and ProtocolError for an answer that no node may give; where more is
+raised, it is said. Everything that a connection had on the node is gone when it ends.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -27,19 +27,20 @@ from refimpl.errors import (
     NodeClosed,
     NodeUnreachable,
     OutOfMemory,
-    ProtocolError,
     UsageError,
     VersionMismatch,
 )
 from refimpl.limits import Limits
 from refimpl.service.channel import Channel, Patience, Progress
 from refimpl.service.transport import Transport
+from refimpl.session.claims import Claims
 from refimpl.session.connection import Connection, Role
 from refimpl.wire import messages as wire
 from refimpl.wire.strided import Pieces
 from refimpl.wire.tensor import GGML_MAX_SRC, RPC_TENSOR, TensorRecords
 from spec.dialect import Dialect
 from spec.load import load
+from spec.names import Command
 
 __all__ = ["DEFAULT_PORT", "RemoteBuffer", "RemoteDevice", "RemoteNode", "connect", "parse_endpoint"]
 
@@ -131,7 +132,9 @@ class _Caller:
             channel.close()
             raise
         channel.close()
-        raise NodeUnreachable(self.endpoint, f"connected, but no answer to HELLO within {self.limit:g} s")
+        raise NodeUnreachable(
+            self.endpoint, f"connected, but no answer to {channel.pending or 'all questions'} within {self.limit:g} s"
+        )
 
     async def _connected(self) -> Transport:
         try:
@@ -149,10 +152,11 @@ async def _greet(channel: Channel, dialect: Dialect, refused: Sequence[str]) -> 
         raise VersionMismatch(channel.endpoint, detail) from error
     if hello.major != dialect.version[0] or hello.minor > dialect.version[1]:
         theirs = f"{hello.major}.{hello.minor}.{hello.patch}"
-        raise VersionMismatch(channel.endpoint, f"speaks protocol {theirs}, this client {spoken}")
-    count = _expect(wire.DeviceCountReply, await channel.ask(wire.DeviceCount())).count
+        raise VersionMismatch(channel.endpoint, f"answers HELLO with protocol {theirs}, this client speaks {spoken}")
+    reply = _expect(wire.DeviceCountReply, await channel.ask(wire.DeviceCount()))
     node = RemoteNode(channel, (hello.major, hello.minor, hello.patch), dialect)
-    node.devices = tuple([await RemoteDevice.learn(node, index) for index in range(count)])
+    indices = range(node.claims.devices(reply.count))
+    node.devices = tuple([await RemoteDevice.learn(node, index) for index in indices])
     return node
 
 
@@ -183,6 +187,7 @@ class RemoteNode:
         self.dialect = dialect
         """what is spoken with it"""
         self.channel = channel
+        self.claims = Claims(channel.endpoint)
         self.buffers_freed = 0
         """FREE_BUFFERs so far: after each one a node may have forgotten every graph (GRAPH-24)"""
 
@@ -205,7 +210,8 @@ class RemoteNode:
     async def set_tensor_hash(self, record: Any, digest: int, offset: int = 0) -> bool:
         """Let the node write a tensor from its cache, by the FNV-1a-64 of the bytes; whether it had them."""
         reply = await self.channel.ask(wire.SetTensorHash(record, offset, digest))
-        return bool(_expect(wire.SetTensorHashReply, reply).found)
+        found = _expect(wire.SetTensorHashReply, reply).found
+        return self.claims.flag("CACHE-4", Command.SET_TENSOR_HASH, found)
 
     async def get_tensor(self, record: Any, offset: int, size: int) -> memoryview:
         """`size` bytes of a tensor from byte `offset`."""
@@ -227,7 +233,8 @@ class RemoteNode:
 
     async def copy_tensor(self, src: Any, dst: Any) -> bool:
         """Copy all bytes of `src` to `dst`; False where the node cannot and nothing was done."""
-        return bool(_expect(wire.CopyTensorReply, await self.channel.ask(wire.CopyTensor(src, dst))).ok)
+        reply = _expect(wire.CopyTensorReply, await self.channel.ask(wire.CopyTensor(src, dst)))
+        return self.claims.flag("COPY-4", Command.COPY_TENSOR, reply.ok)
 
     async def set_tensor_2d(self, record: Any, data: Bytes, pieces: Pieces, offset: int = 0) -> None:
         """Write pieces that stand one behind the other in `data`, the first at byte `offset`. Since 8.0.0."""
@@ -262,13 +269,10 @@ class RemoteDevice:
     @classmethod
     async def learn(cls, node: RemoteNode, index: int) -> "RemoteDevice":
         """Ask a node about its device number `index`; ProtocolError for a device that nothing could be placed on."""
-        alignment = _expect(wire.AlignmentReply, await node.channel.ask(wire.GetAlignment(index))).alignment
-        if alignment.bit_count() != 1:
-            raise ProtocolError("ALLOC-6", f"{node.endpoint}: device {index} aligns to {alignment}, no power of two")
-        max_size = _expect(wire.MaxSizeReply, await node.channel.ask(wire.GetMaxSize(index))).max_size
-        if max_size == 0:
-            raise ProtocolError("ALLOC-7", f"{node.endpoint}: device {index} has buffers of at most 0 bytes")
-        return cls(node, index, alignment, max_size)
+        aligned = _expect(wire.AlignmentReply, await node.channel.ask(wire.GetAlignment(index)))
+        alignment = node.claims.alignment(index, aligned.alignment)
+        largest = _expect(wire.MaxSizeReply, await node.channel.ask(wire.GetMaxSize(index)))
+        return cls(node, index, alignment, node.claims.max_size(index, largest.max_size))
 
     async def memory(self) -> tuple[int, int]:
         """Free and total bytes."""
@@ -277,11 +281,13 @@ class RemoteDevice:
 
     async def allocate(self, size: int) -> "RemoteBuffer":
         """A buffer of at least `size` bytes, of undefined content. Raises OutOfMemory."""
-        channel = self.node.channel
+        channel, claims = self.node.channel, self.node.claims
         reply = _expect(wire.AllocBufferReply, await channel.ask(wire.AllocBuffer(self.index, size)))
         if reply.handle == 0:
             raise OutOfMemory(f"{channel.endpoint}: device {self.index} has no {size} bytes to give")
-        base = _expect(wire.BufferBaseReply, await channel.ask(wire.BufferGetBase(reply.handle))).base
+        claims.granted(size, reply.handle, reply.size)
+        said = _expect(wire.BufferBaseReply, await channel.ask(wire.BufferGetBase(reply.handle))).base
+        base = claims.based(reply.handle, said, reply.size, self.alignment)
         return RemoteBuffer(self, reply.handle, base, reply.size)
 
     async def alloc_size(self, tensor: Any, srcs: TensorRecords | None = None) -> int:
@@ -321,5 +327,6 @@ class RemoteBuffer:
 
     async def free(self) -> None:
         """Give the buffer back."""
+        self.device.node.claims.freed(self.handle)
         self.device.node.buffers_freed += 1
         await self.device.node.channel.push(wire.FreeBuffer(self.handle))

@@ -2,8 +2,8 @@
 reply.
 
 A function returns the reply, or None where the command has none, and raises ProtocolError where the peer broke a
-clause, before anything has changed. Payloads, graphs and the tensor cache wait for sockets, threads and files: they
-live in conversation.py. `moved_bytes` tells which of these functions are worth a thread.
+clause, before anything has changed. Payloads, graphs, releases and the tensor cache wait for sockets, threads and
+files: they live in conversation.py. `moved_bytes` tells which of these functions are worth a thread.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def _get_max_size(own: Holdings, message: wire.GetMaxSize) -> wire.Reply:
 
 
 def _get_device_memory(own: Holdings, message: wire.GetDeviceMemory) -> wire.Reply:
-    memory = own.seat(message.device).device.memory()
+    memory = own.available(message.device)
     return wire.DeviceMemoryReply(free=memory.free, total=memory.total)
 
 
@@ -47,10 +47,6 @@ def _alloc_buffer(own: Holdings, message: wire.AllocBuffer) -> wire.Reply:
 
 def _buffer_get_base(own: Holdings, message: wire.BufferGetBase) -> wire.Reply:
     return wire.BufferBaseReply(own.ledger.get(message.handle).base)
-
-
-def _free_buffer(own: Holdings, message: wire.FreeBuffer) -> None:
-    own.free(message.handle)
 
 
 def _buffer_clear(own: Holdings, message: wire.BufferClear) -> None:
@@ -105,7 +101,6 @@ COMMANDS: dict[type[wire.Request], Handler] = {
     wire.GetDeviceMemory: _get_device_memory,
     wire.AllocBuffer: _alloc_buffer,
     wire.BufferGetBase: _buffer_get_base,
-    wire.FreeBuffer: _free_buffer,
     wire.BufferClear: _buffer_clear,
     wire.MemsetTensor: _memset_tensor,
     wire.CopyTensor: _copy_tensor,
@@ -118,16 +113,18 @@ COMMANDS: dict[type[wire.Request], Handler] = {
 
 
 def moved_bytes(own: Holdings, message: wire.Request) -> int:
-    """Bytes of memory that a command of COMMANDS will write, 0 for those that write none.
+    """Bytes of memory that a command of COMMANDS will write or put in order, 0 for those that write none.
 
     Raises ProtocolError as they do.
     """
     match message:
         case wire.BufferClear(handle=handle):
-            return own.ledger.get(handle).size
+            region = Region(handle, 0, own.ledger.get(handle).size)
+            return region.size + own.pending(region)
         case wire.MemsetTensor(size=size):
-            return size
-        case wire.CopyTensor(src=src):
-            return tensor_nbytes(src, own.limits)
+            return size + own.pending(own.region(message.tensor, message.offset, size))
+        case wire.CopyTensor():
+            src, dst = resolve_copy(own.ledger, message.src, message.dst)
+            return src.size + own.pending(src) + own.pending(dst)
         case _:
             return 0

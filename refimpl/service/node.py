@@ -1,27 +1,37 @@
 """What all connections of one node share:
 
-Its devices, the version it speaks, its limits, its cache, and who is told what happens.
+Its devices, the version it speaks, its limits and what is left of them, its cache, and who is told what happens.
 """
 
 import attrs
 
 from refimpl.limits import Limits
-from refimpl.service.cache import TensorCache
+from refimpl.service.bounds.shared import Shared
+from refimpl.service.cache.tensors import TensorCache
 from refimpl.service.holdings import Seat
 from refimpl.trace import Trace
 from refimpl.wire.codec import Codec
 from spec.dialect import Dialect
 
-__all__ = ["Node"]
+__all__ = ["Node", "Peer"]
+
+
+@attrs.frozen
+class Peer:
+    """The other end of one connection: its address, and the address with its port as a person types them."""
+
+    host: str
+    endpoint: str
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class Node:
-    """Shared by all connections; none changes it, except that they queue for its seats."""
+    """Shared by all connections; none changes it, except that they queue for its seats and share out `shared`."""
 
     seats: tuple[Seat, ...]
     dialect: Dialect
     limits: Limits
+    shared: Shared
     cache: TensorCache | None
     trace: Trace
     tell_commands: bool

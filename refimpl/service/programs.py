@@ -5,129 +5,188 @@ Rules of this file:
   them. Their uids may differ.
 - What GRAPH_RECOMPUTE means is remembered per device: without uids (until 8.0.0) the last graph, whose message carries
   uid 0, with uids the graph of each uid but 0. A remembered graph that has no program any more sleeps: its message is
-  kept packed, and `wake` gives it back to be compiled again.
+  kept packed, and `body` gives it back to be compiled again.
 - The uids of a device are counted as the client counts them (GRAPH-26): freeing a buffer, or want of room, makes a
   graph forgotten but not its uid uncounted, or the two ends would clear their sets at different times.
 - Freeing a buffer destroys the programs and the remembered graphs that use it, and no others.
 - Bounded: `limits.programs` for each device, `limits.program_bytes` for all compiled, `limits.sleeping_bytes` for all
-  sleeping graphs; least recently used first out. What sleeps and is thrown out is forgotten (GRAPH-34).
+  sleeping graphs; least recently used first out. What sleeps and is thrown out is forgotten (GRAPH-34). What all
+  connections may have is graph_room.py's; it asks the one that has most to `give_way`.
+- Everything here happens on the event loop, in between awaits of others: whoever has waited for a thread looks again
+  whether the graph is still what it was.
 """
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 import numpy as np
+import trio
 
 from refimpl.device.protocol import Program
 from refimpl.errors import GraphError
 from refimpl.limits import Limits
+from refimpl.service.bounds.shared import Shared
 from refimpl.wire.messages import GraphCompute
 
-__all__ = ["Programs"]
+__all__ = ["Graph", "Programs"]
 
 PACKING = 1
 """zlib's fastest level: records are mostly zeros, a tenth of their size is left"""
 FREED = "one of its buffers has been freed"
-NO_ROOM = "there was no room to remember it (limits.sleeping_bytes)"
+NO_ROOM = "there was no room to remember it (limits.sleeping_bytes, limits.graph_memory_in_all)"
 
 
 @attrs.define(eq=False)
-class _Graph:
+class Graph:
     """One graph: awake with a program and its message, or asleep with its packed body. `uses` counts uids of it."""
 
     device: int
     handles: frozenset[int]
     message: GraphCompute | None
     program: Program | None
+    body_bytes: int
+    """of its message, unpacked"""
     packed: bytes = b""
     uses: int = 0
 
     @property
-    def awake_bytes(self) -> int:
+    def nbytes(self) -> int:
+        """Memory that it takes, awake or asleep."""
         program = self.program.nbytes if self.program else 0
-        return program + (len(self.message.body) if self.message else 0)
+        return program + (len(self.message.body) if self.message else len(self.packed))
 
 
 class Programs:
     """See the module's rules. `remembered` is how many uids a device may have, 0 where there are no uids."""
 
-    def __init__(self, limits: Limits, remembered: int = 0) -> None:
+    def __init__(self, limits: Limits, remembered: int, shared: Shared) -> None:
         self._limits = limits
         self._uids = remembered
-        self._awake: list[_Graph] = []
+        self._shared = shared
+        self._awake: list[Graph] = []
         """least recently used first"""
-        self._known: dict[int, dict[int, _Graph | str]] = {}
+        self._known: dict[int, dict[int, Graph | str]] = {}
         """by device and uid, least recently used first; a text says why a graph is forgotten"""
+        self._in_use: Graph | None = None
+        shared.graph_room.join(self)
 
     def __len__(self) -> int:
         return len(self._awake)
 
-    def crowded(self, device: int) -> bool:
-        """Whether the next `add` may have to put a graph to sleep, which takes time."""
-        return sum(graph.device == device for graph in self._awake) >= self._limits.programs
+    @property
+    def awake_bytes(self) -> int:
+        """Memory of the compiled graphs."""
+        return sum(graph.nbytes for graph in self._awake)
 
-    def find(self, message: GraphCompute) -> Program | None:
-        """The program compiled from the same graph, which from now on is what the message's uid means."""
-        for at in range(len(self._awake) - 1, -1, -1):
-            graph = self._awake[at]
-            if graph.message is not None and _same(graph.message, message):
-                self._awake.append(self._awake.pop(at))
-                self._remember(message.device, message.uid, graph)
-                return graph.program
+    @property
+    def nbytes(self) -> int:
+        """Memory of all graphs."""
+        return self.awake_bytes + sum(graph.nbytes for graph in self._sleeping())
+
+    def match(self, message: GraphCompute) -> Graph | None:
+        """The same graph as it was compiled from another message. Changes nothing; may be called in a thread."""
+        for graph in reversed(tuple(self._awake)):
+            known = graph.message
+            if known is not None and _same(known, message):
+                return graph
         return None
 
-    def add(self, message: GraphCompute, program: Program) -> None:
-        """Keep a program, and its graph under the message's uid; others may have to go."""
-        graph = _Graph(message.device, program.handles, message, program)
+    def use(self, graph: Graph, message: GraphCompute) -> bool:
+        """From now on the message's uid means this graph; False if it is no longer compiled."""
+        if graph.program is None or graph not in self._awake:
+            return False
+        self._touch(graph)
+        self._remember(message.device, message.uid, graph)
+        return True
+
+    def add(self, message: GraphCompute, program: Program) -> Graph:
+        """Keep a program, and its graph under the message's uid. `settle` then makes room for it."""
+        graph = Graph(message.device, program.handles, message, program, len(message.body))
         self._awake.append(graph)
         self._remember(message.device, message.uid, graph)
-        self._make_room(message.device)
+        return graph
 
-    def recall(self, device: int, uid: int) -> Program | None:
-        """What GRAPH_RECOMPUTE runs; None if that graph sleeps. Raises GraphError (GRAPH-23, GRAPH-34)."""
-        graph = self._graph(device, uid)
-        if graph.program is not None:
-            self._awake.remove(graph)
-            self._awake.append(graph)
-        return graph.program
-
-    def wake(self, device: int, uid: int) -> bytes:
-        """The body of the message of a sleeping graph, which is to be compiled; raises as `recall` does."""
-        return zlib.decompress(self._graph(device, uid).packed)
-
-    def woken(self, device: int, uid: int, message: GraphCompute, program: Program) -> None:
-        """Keep the new program of a sleeping graph and its message, which may name another of its uids."""
-        graph = self._graph(device, uid)
-        graph.message, graph.program, graph.packed = message, program, b""
-        self._awake.append(graph)
-        self._make_room(device)
-
-    def drop(self, handle: int) -> None:
-        """Forget the graphs that use a buffer."""
-        self._awake = [graph for graph in self._awake if handle not in graph.handles]
-        for known in self._known.values():
-            for uid, graph in known.items():
-                if isinstance(graph, _Graph) and handle in graph.handles:
-                    known[uid] = FREED
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._awake.clear()
-        self._known.clear()
-
-    def _graph(self, device: int, uid: int) -> _Graph:
+    def recall(self, device: int, uid: int) -> Graph:
+        """What GRAPH_RECOMPUTE runs; it may be asleep. Raises GraphError (GRAPH-23, GRAPH-34, LIFE-8)."""
         known = self._known.get(device, {})
         name = f"graph {uid}" if self._uids else "the last graph"
         match graph := known.get(uid):
             case None:
                 raise GraphError("GRAPH-23", f"GRAPH_RECOMPUTE: {name} of device {device} is not remembered")
             case str():
-                clause = "GRAPH-34" if graph is NO_ROOM else "GRAPH-23"
+                no_room = "GRAPH-34" if self._uids else "LIFE-8"
+                clause = no_room if graph is NO_ROOM else "GRAPH-23"
                 raise GraphError(clause, f"GRAPH_RECOMPUTE: {name} of device {device} is forgotten: {graph}")
         known[uid] = known.pop(uid)
+        if graph.program is not None:
+            self._touch(graph)
         return graph
 
-    def _remember(self, device: int, uid: int, graph: _Graph) -> None:
+    def body(self, graph: Graph) -> bytes:
+        """The body of a graph's message, to be compiled again. Changes nothing; may be called in a thread."""
+        message = graph.message
+        return zlib.decompress(graph.packed) if message is None else message.body
+
+    def woken(self, graph: Graph, message: GraphCompute, program: Program) -> None:
+        """Keep the new program of a sleeping graph and its message, which may name another of its uids."""
+        graph.message, graph.program, graph.packed = message, program, b""
+        self._awake.append(graph)
+
+    @contextmanager
+    def in_use(self, graph: Graph) -> Iterator[None]:
+        """Keep a graph as it is during the block, whoever wants room."""
+        self._in_use = graph
+        try:
+            yield
+        finally:
+            self._in_use = None
+
+    async def settle(self) -> None:
+        """Put to sleep and forget what there is no room for, here or at the connection that has most.
+
+        Raises OutOfMemory if there is none for the graph in use.
+        """
+        while (graph := self._excess()) is not None:
+            await self._put_to_sleep(graph)
+        while self._sleeping_bytes() > self._limits.sleeping_bytes:
+            self._forget()
+        await self._shared.graph_room.settle(self)
+
+    @property
+    def can_give_way(self) -> bool:
+        """Whether there is a graph that is not in use."""
+        return any(graph is not self._in_use for graph in (*self._awake, *self._sleeping()))
+
+    async def give_way(self) -> None:
+        """Put the least recently used graph to sleep, or forget one that sleeps."""
+        for graph in self._awake:
+            if graph is not self._in_use:
+                await self._put_to_sleep(graph)
+                return
+        self._forget()
+
+    def drop(self, handle: int) -> None:
+        """Forget the graphs that use a buffer."""
+        self._awake = [graph for graph in self._awake if handle not in graph.handles]
+        for known in self._known.values():
+            for uid, graph in known.items():
+                if isinstance(graph, Graph) and handle in graph.handles:
+                    _let_go(graph)
+                    known[uid] = FREED
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._awake.clear()
+        self._known.clear()
+        self._shared.graph_room.leave(self)
+
+    def _touch(self, graph: Graph) -> None:
+        self._awake.remove(graph)
+        self._awake.append(graph)
+
+    def _remember(self, device: int, uid: int, graph: Graph) -> None:
         if self._uids and not uid:
             return
         known = self._known.setdefault(device, {})
@@ -139,33 +198,40 @@ class Programs:
         _let_go(known.pop(uid, None))
         known[uid] = graph
 
-    def _make_room(self, device: int) -> None:
-        """Put the least recently used programs to sleep, never the last one."""
+    def _excess(self) -> Graph | None:
+        """The compiled graph that has to go, never the last one."""
         spare = self._awake[:-1]
-        of_device = [graph for graph in spare if graph.device == device]
-        going = of_device[: max(0, len(of_device) + 1 - self._limits.programs)]
-        total = sum(graph.awake_bytes for graph in self._awake) - sum(graph.awake_bytes for graph in going)
         for graph in spare:
-            if total <= self._limits.program_bytes:
-                break
-            if graph not in going:
-                going.append(graph)
-                total -= graph.awake_bytes
-        self._awake = [graph for graph in self._awake if graph not in going]
-        for graph in going:
-            _put_to_sleep(graph)
-        if going:
-            self._forget_sleepers()
+            if sum(other.device == graph.device for other in self._awake) > self._limits.programs:
+                return graph
+        return spare[0] if spare and self.awake_bytes > self._limits.program_bytes else None
 
-    def _forget_sleepers(self) -> None:
-        sleeping = {id(graph): graph for known in self._known.values() for graph in known.values() if _sleeps(graph)}
-        total = sum(len(graph.packed) for graph in sleeping.values() if isinstance(graph, _Graph))
+    async def _put_to_sleep(self, graph: Graph) -> None:
+        self._awake.remove(graph)
+        graph.program = None
+        message = graph.message
+        if message is None or not graph.uses:
+            graph.message = None
+            return
+        moving = self._shared.threads.moving
+        packed = await trio.to_thread.run_sync(zlib.compress, message.body, PACKING, limiter=moving)
+        if _sleeps(graph) and graph.message is message:
+            graph.packed, graph.message = packed, None
+
+    def _sleeping(self) -> Iterator[Graph]:
+        """Graphs that are remembered without a program, each once, least recently used first."""
+        graphs = (graph for known in self._known.values() for graph in known.values() if isinstance(graph, Graph))
+        return iter({id(graph): graph for graph in graphs if _sleeps(graph)}.values())
+
+    def _sleeping_bytes(self) -> int:
+        return sum(len(graph.packed) for graph in self._sleeping())
+
+    def _forget(self) -> None:
+        """Forget the sleeping graph that was used least recently."""
+        forgotten = next((graph for graph in self._sleeping() if graph is not self._in_use), None)
         for known in self._known.values():
             for uid, graph in known.items():
-                if total <= self._limits.sleeping_bytes:
-                    return
-                if isinstance(graph, _Graph) and _sleeps(graph):
-                    total -= len(graph.packed) if graph.uses == 1 else 0
+                if isinstance(graph, Graph) and graph is forgotten:
                     _let_go(graph)
                     known[uid] = NO_ROOM
 
@@ -180,17 +246,11 @@ def _same(one: GraphCompute, other: GraphCompute) -> bool:
     )
 
 
-def _sleeps(graph: _Graph | str) -> bool:
-    return isinstance(graph, _Graph) and graph.program is None
+def _sleeps(graph: Graph) -> bool:
+    return graph.program is None
 
 
-def _put_to_sleep(graph: _Graph) -> None:
-    if graph.uses and graph.message is not None:
-        graph.packed = zlib.compress(graph.message.body, PACKING)
-    graph.message = graph.program = None
-
-
-def _let_go(graph: _Graph | str | None) -> None:
+def _let_go(graph: Graph | str | None) -> None:
     """One uid less means the graph."""
-    if isinstance(graph, _Graph):
+    if isinstance(graph, Graph):
         graph.uses -= 1

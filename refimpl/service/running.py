@@ -1,108 +1,113 @@
-"""One graph on one device, while its peer may leave.
+"""Graphs of one connection: known already or checked and compiled, and run while the peer may leave.
 
 Rules of this file:
-- Devices compute in turn: whoever came first runs first, and a connection has one graph in the queue at most.
-- A run is never abandoned. What wants to end it, a peer that has gone or a server that stops, sets the stop word, and
-  then everybody waits until it has ended: only then may the memory it uses be given away.
-- A peer that has gone while it waits for its turn leaves the queue.
-- A graph whose turn it is and that has nothing to prepare runs without another thread of Python, and if it is over
-  within `SOON` nobody looks after the peer meanwhile: both would add much to the time of one decoded token.
+- Devices compute in turn: whoever came first runs first, and a connection has one graph in the queue at most. So a
+  client with many or long graphs delays another by one graph.
+- Checking and compiling a graph of some size happens in a thread, and so does comparing a large one with those that are
+  known.
 """
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+import time
 
 import trio
 
-from refimpl.device.protocol import Program, Run, StopWord
-from refimpl.errors import ComputeStopped, RefimplError
-from refimpl.service.holdings import Seat
+from refimpl.device.protocol import Program
+from refimpl.graph.build import build
+from refimpl.service.bounds.arrivals import Arrival
+from refimpl.service.holdings import Holdings, Seat
+from refimpl.service.node import Node
+from refimpl.service.programs import Graph
+from refimpl.service.watched import Gone, run_watched
+from refimpl.trace import GraphRan
+from refimpl.wire import messages as wire
+from spec.names import Command
 
-__all__ = ["run_watched"]
+__all__ = ["Computing"]
 
-SOON = 0.02
-"""seconds"""
-
-
-async def run_watched(seat: Seat, program: Program, gone: Callable[[], Awaitable[None]]) -> None:
-    """Run `program` to its end unless `gone()` returns first.
-
-    Raises what the device raises (ComputeFault), and ComputeStopped if the peer has gone.
-    """
-    stop = seat.device.new_stop_word()
-    run = _begun(seat, program, stop)
-    if run is None:
-        await _watched(gone, stop, partial(_in_turn, seat, program, stop))
-        return
-    try:
-        await _ended(run, stop, gone)
-    finally:
-        seat.turn.release()
+LARGE_GRAPH = 64 << 10
+"""bytes of a GRAPH_COMPUTE body whose check and compilation are worth a thread"""
+LARGE_COMPARISON = 4 << 20
+"""bytes of a body that are worth a thread to be compared"""
 
 
-def _begun(seat: Seat, program: Program, stop: StopWord) -> Run | None:
-    """The run, if it can be begun at once; the turn is taken then."""
-    try:
-        seat.turn.acquire_nowait()
-    except trio.WouldBlock:
-        return None
-    run = None
-    try:
-        run = seat.device.begin(program, stop)
-    finally:
-        if run is None:
-            seat.turn.release()
-    return run
+class Computing:
+    """What GRAPH_COMPUTE and GRAPH_RECOMPUTE do for the connection that owns `own` and takes in `arrival`."""
 
+    def __init__(self, node: Node, own: Holdings, arrival: Arrival, endpoint: str) -> None:
+        self._node = node
+        self._own = own
+        self._arrival = arrival
+        self._endpoint = endpoint
 
-async def _ended(run: Run, stop: StopWord, gone: Callable[[], Awaitable[None]]) -> None:
-    with trio.move_on_after(SOON, shield=True) as soon:
-        await trio.lowlevel.wait_readable(run.fileno())
-    if soon.cancelled_caught:
-        await _watched(gone, stop, partial(_finished, run, stop))
-    else:
-        run.finish()
+    async def compute(self, message: wire.GraphCompute, gone: Gone) -> None:
+        """Run a graph, compiled or known. Raises ProtocolError, DeviceError; ComputeStopped for a peer that left."""
+        seat = self._own.seat(message.device)
+        graph = await self._known(message)
+        fresh = graph is None
+        if graph is None:
+            graph = self._own.programs.add(message, await self._compiled(seat, message))
+        await self._run(seat, graph, fresh, gone)
 
+    async def recompute(self, message: wire.GraphRecompute, gone: Gone) -> None:
+        """Run a remembered graph once more; raises as `compute` does."""
+        seat = self._own.seat(message.device)
+        graph = self._own.programs.recall(message.device, message.uid)
+        fresh = graph.program is None
+        if fresh:
+            with self._own.programs.in_use(graph):
+                await self._wake(seat, graph)
+        await self._run(seat, graph, fresh, gone)
 
-async def _finished(run: Run, stop: StopWord) -> None:
-    """Wait for the end, which comes soon when this is cancelled."""
-    try:
-        await trio.lowlevel.wait_readable(run.fileno())
-    except trio.Cancelled:
-        stop.set()
-        with trio.CancelScope(shield=True):
-            await trio.lowlevel.wait_readable(run.fileno())
-    run.finish()
+    async def _known(self, message: wire.GraphCompute) -> Graph | None:
+        programs = self._own.programs
+        if len(message.body) <= LARGE_COMPARISON:
+            graph = programs.match(message)
+        else:
+            graph = await trio.to_thread.run_sync(programs.match, message, limiter=self._node.shared.threads.moving)
+        return graph if graph is not None and programs.use(graph, message) else None
 
+    async def _compiled(self, seat: Seat, message: wire.GraphCompute) -> Program:
+        """Check and compile. While it waits for that, a large message may still have to go in favour of others."""
+        size, threads = len(message.body), self._node.shared.threads
+        if size <= LARGE_GRAPH:
+            return self._compile(seat, message)
+        program: Program | None = None
+        with self._arrival.waiting():
+            async with threads.compiling(size):
+                self._arrival.complete()
+                program = await trio.to_thread.run_sync(self._compile, seat, message, limiter=threads.unqueued)
+        if program is None:
+            raise self._arrival.refusal()
+        return program
 
-async def _in_turn(seat: Seat, program: Program, stop: StopWord) -> None:
-    async with seat.turn:
-        run = seat.device.begin(program, stop)
-        if run is None:
-            await trio.to_thread.run_sync(seat.device.run, program, stop)
-            return
-        await _finished(run, stop)
+    def _compile(self, seat: Seat, message: wire.GraphCompute) -> Program:
+        node, own = self._node, self._own
+        graph = build(message.nodes, message.tensors, own.ledger.table(), node.limits, node.dialect)
+        return seat.device.compile(graph, own.memory_of(graph.handles))
 
+    async def _wake(self, seat: Seat, graph: Graph) -> None:
+        """Compile once more a graph that is remembered without its program."""
+        threads = self._node.shared.threads
+        async with threads.compiling(graph.body_bytes):
+            made = await trio.to_thread.run_sync(self._unpacked, seat, graph, limiter=threads.unqueued)
+        self._own.programs.woken(graph, *made)
 
-async def _watched(gone: Callable[[], Awaitable[None]], stop: StopWord, work: Callable[[], Awaitable[None]]) -> None:
-    """Do `work`, and stop it when `gone()` returns; raises ComputeStopped if it never began."""
-    error: RefimplError | None = ComputeStopped("the peer left before the graph had its turn")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stop_when, gone, stop, nursery.cancel_scope)
-        # Caught here because a nursery would wrap it in a group.
-        try:
-            await work()
-            error = None
-        except RefimplError as caught:
-            error = caught
-        nursery.cancel_scope.cancel()
-    if error is not None:
-        raise error
+    def _unpacked(self, seat: Seat, graph: Graph) -> tuple[wire.GraphCompute, Program]:
+        body = self._own.programs.body(graph)
+        message = self._node.codec.decode_request(Command.GRAPH_COMPUTE, body)
+        if not isinstance(message, wire.GraphCompute):
+            raise TypeError(f"{message!r} was remembered as a graph")
+        return message, self._compile(seat, message)
 
-
-async def _stop_when(gone: Callable[[], Awaitable[None]], stop: StopWord, waiting: trio.CancelScope) -> None:
-    try:
-        await gone()
-    finally:
-        stop.set()
-    waiting.cancel()
+    async def _run(self, seat: Seat, graph: Graph, fresh: bool, gone: Gone) -> None:
+        programs, program = self._own.programs, graph.program
+        if program is None:
+            raise RuntimeError("a graph without its program is to run")
+        with programs.in_use(graph):
+            self._arrival.check()
+            self._arrival.done()
+            if fresh:
+                await programs.settle()
+            start = time.perf_counter()
+            await run_watched(seat, program, gone)
+        self._node.trace(GraphRan(self._endpoint, seat.device.name, time.perf_counter() - start, fresh))

@@ -9,15 +9,18 @@ Rules of this file:
 - Every wait has a limit: `silence` is the longest time without a single byte moving, after which trio.TooSlowError is
   raised.
 - The system asks a silent peer now and then whether it is still there (keepalive), so that one that lost its power or
-  its cable is found within two minutes. It is the peer's system that answers: a process that hangs is not found so.
+  its cable is found within two minutes; where it had not confirmed all bytes yet, the system tries for a quarter of an
+  hour. It is the peer's system that answers: a process that hangs is not found so.
 - A peer that resets the connection, or that the network no longer reaches, has gone, as one that closes it: reading
   answers end of file, writing raises ConnectionError.
 """
 
 import errno
+import fcntl
 import select
 import socket
 import struct
+import termios
 
 import trio
 
@@ -27,7 +30,7 @@ SCRATCH = 1 << 16
 """bytes of one buffered read"""
 CHUNK = 1 << 22
 """most bytes asked of the socket at once: bounds how long one system call keeps the event loop"""
-PATIENCE = 1 << 24
+PATIENCE = 1 << 23
 CALL_COST = 1 << 12
 """what one system call counts for against PATIENCE, besides its bytes"""
 LOST = frozenset((errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN))
@@ -65,11 +68,15 @@ class Transport:
     def from_stream(cls, stream: trio.SocketStream) -> "Transport":
         """Take over the socket of a fresh Trio stream; the stream must not be used again."""
         sock = socket.socket(fileno=stream.socket.detach())
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            # Trio keeps little unsent, for the sake of latency behind a queue. There is no queue here: 0 is the
-            # system's.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 0)
-        return cls(sock)
+        try:
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                # Trio keeps little unsent, for the sake of latency behind a queue. There is no queue here: 0 is the
+                # system's.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 0)
+            return cls(sock)
+        except OSError:
+            sock.close()
+            raise
 
     async def receive(self, silence: float) -> memoryview:
         """Some bytes, valid until the next call; empty at end of file."""
@@ -93,6 +100,13 @@ class Transport:
                 self._greed += count + CALL_COST
                 return count
 
+    def has_bytes(self) -> bool:
+        """Whether a byte could be read at once; it is left where it is. The end of the stream is none."""
+        try:
+            return bool(self._sock.recv(1, socket.MSG_PEEK))
+        except OSError:  # nothing there, or the peer has gone: whoever reads or writes next finds that out
+            return False
+
     async def send(self, data: bytes | memoryview, silence: float) -> None:
         """Write all of `data`, a contiguous view of bytes. Raises ConnectionError where the peer has gone."""
         view = memoryview(data)
@@ -102,8 +116,7 @@ class Transport:
                 count = self._sock.send(view[:CHUNK])
             except BlockingIOError:
                 self._greed = 0
-                with trio.fail_after(silence):
-                    await trio.lowlevel.wait_writable(self._sock)
+                await self._wait_writable(silence)
             except OSError as error:
                 if not _gone(error):
                     raise
@@ -111,6 +124,27 @@ class Transport:
             else:
                 view = view[count:]
                 self._greed += count + CALL_COST
+
+    async def _wait_writable(self, silence: float) -> None:
+        """The system tells of room only where there is much of it, so what the peer has taken in meanwhile counts."""
+        left = self._not_taken_in()
+        while True:
+            with trio.move_on_after(silence):
+                await trio.lowlevel.wait_writable(self._sock)
+                return
+            before, left = left, self._not_taken_in()
+            if left >= before:
+                raise trio.TooSlowError
+
+    def _not_taken_in(self) -> int:
+        """Bytes sent that the peer's system has not confirmed; 0 where the platform cannot tell."""
+        told = bytearray(struct.calcsize("i"))
+        try:
+            fcntl.ioctl(self._sock, termios.TIOCOUTQ, told)
+        except OSError:
+            return 0
+        (count,) = struct.unpack("i", told)
+        return int(count)
 
     async def wait_hang_up(self) -> None:
         """Return once the peer has closed or reset, although bytes from it may still wait to be read.

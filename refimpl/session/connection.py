@@ -230,7 +230,10 @@ class Connection:
         if size < SMALL:
             return bytes(self._buffer[start:end])
         with memoryview(self._buffer) as whole:
-            return bytes(whole[start:end])
+            taken = bytes(whole[start:end])
+        if end == len(self._buffer):
+            self._buffer, self._parsed = bytearray(), 0  # the peer may be silent for long: its graph is not kept twice
+        return taken
 
     def _next_request(self) -> Event:
         declared = self._declared

@@ -18,6 +18,7 @@ import attrs
 from refimpl.errors import FrameError, HandleError, RegionError
 from refimpl.limits import Limits
 from refimpl.session.ledger import Ledger
+from refimpl.wire.tensor import geometry
 from spec.dialect import Dialect
 from spec.load import load
 
@@ -63,7 +64,7 @@ def nbytes(type: int, ne: Sequence[int], nb: Sequence[int], limits: Limits) -> i
     if ne[0] % block:
         raise RegionError("TENSOR-6", f"a row of {ne[0]} elements in blocks of {block} (type {type})")
     row = block_bytes + (ne[0] - 1) * nb[0] if block == 1 else ne[0] * nb[0] // block
-    size = row + sum((extent - 1) * stride for extent, stride in zip(ne[1:], nb[1:], strict=True))
+    size = row + (ne[1] - 1) * nb[1] + (ne[2] - 1) * nb[2] + (ne[3] - 1) * nb[3]
     if size > limits.tensor_bytes:
         raise RegionError("TENSOR-15", f"a tensor of {size} bytes is over limits.tensor_bytes = {limits.tensor_bytes}")
     return size
@@ -71,7 +72,8 @@ def nbytes(type: int, ne: Sequence[int], nb: Sequence[int], limits: Limits) -> i
 
 def tensor_nbytes(tensor: Any, limits: Limits) -> int:
     """Byte size of one RPC_TENSOR record; raises as `nbytes` does."""
-    return nbytes(int(tensor["type"]), tensor["ne"].tolist(), tensor["nb"].tolist(), limits)
+    type, _, ne, nb, _ = geometry(tensor)
+    return nbytes(type, ne, nb, limits)
 
 
 def resolve(ledger: Ledger, tensor: Any, offset: int, size: int) -> Region:
@@ -80,12 +82,11 @@ def resolve(ledger: Ledger, tensor: Any, offset: int, size: int) -> Region:
     Raises HandleError if the tensor is in no buffer that the ledger knows, RegionError if the tensor leaves its buffer
     or the bytes leave the tensor.
     """
-    handle = int(tensor["buffer"])
+    type, handle, ne, nb, data = geometry(tensor)
     if handle == 0:
         raise HandleError("REGION-5", "the tensor is in no buffer (handle 0)")
     entry = ledger.get(handle)
-    whole = tensor_nbytes(tensor, ledger.limits)
-    data = int(tensor["data"])
+    whole = nbytes(type, ne, nb, ledger.limits)
     if whole and not entry.holds(data, whole):
         bounds = f"[{entry.base:#x}, {entry.base + entry.size:#x})"
         raise RegionError("REGION-1", f"a tensor at [{data:#x}, {data + whole:#x}) in a buffer at {bounds}")

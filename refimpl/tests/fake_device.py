@@ -90,6 +90,9 @@ class FakeDevice:
     def read(self, allocation: Allocation, offset: int, size: int) -> memoryview:
         return memoryview(_fake(allocation).data)[offset : offset + size]
 
+    def pending(self, allocation: Allocation, offset: int, size: int) -> int:
+        return 0
+
     def copy(self, src: Allocation, src_offset: int, dst: Allocation, dst_offset: int, size: int) -> None:
         piece = bytes(self.read(src, src_offset, size))
         self.writable(dst, dst_offset, size)[:] = piece

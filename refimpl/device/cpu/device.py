@@ -4,6 +4,7 @@ Commands that touch bytes see weights as they were sent: what a program has pack
 them comes while a program that uses the same allocation runs; other connections' programs may run at any time.
 """
 
+import ctypes
 import platform
 import time
 from collections.abc import Mapping
@@ -23,14 +24,14 @@ from refimpl.kernels.cpu.words import X86
 
 __all__ = ["CpuDevice"]
 
-FILL_PIECE = 1 << 20
-"""bytes of the pattern that a large fill repeats"""
-
 
 class CpuDevice:
-    """See refimpl.device.protocol.Device. `guard` makes memory errors show, at some cost: for tests."""
+    """See refimpl.device.protocol.Device.
 
-    def __init__(self, threads: int, guard: bool = False) -> None:
+    limit: bytes that it gives away at most; guard: make memory errors show, at some cost: for tests.
+    """
+
+    def __init__(self, threads: int, guard: bool = False, limit: int | None = None) -> None:
         if X86 and not llvm.get_host_cpu_features().get("f16c"):
             raise DeviceError("the CPU device needs a processor that converts F16 (F16C); this one does not")
         prepare()
@@ -38,8 +39,8 @@ class CpuDevice:
         self.description = _processor()
         self.alignment = ALIGNMENT
         self.max_size = (1 << 64) - 1
-        self._memory = CpuMemory(guard)
-        self._pool = Pool(threads)
+        self._memory = CpuMemory(guard, limit)
+        self._pool = Pool(threads, self._memory)
 
     def memory(self) -> DeviceMemory:
         return self._memory.state()
@@ -61,16 +62,19 @@ class CpuDevice:
         _as_sent(own, offset, size)
         return own.view(offset, size)
 
+    def pending(self, allocation: Allocation, offset: int, size: int) -> int:
+        return sum(region.size for region in _own(allocation).packed.overlapping(offset, offset + size))
+
     def copy(self, src: Allocation, src_offset: int, dst: Allocation, dst_offset: int, size: int) -> None:
-        source = self.read(src, src_offset, size)
-        self.writable(dst, dst_offset, size)[:] = source
+        source, target = self.read(src, src_offset, size), self.writable(dst, dst_offset, size)
+        if size:
+            # Not by slices, which would keep the GIL for as long as it takes.
+            ctypes.memmove(_address(target), _address(source), size)
 
     def fill(self, allocation: Allocation, offset: int, size: int, value: int) -> None:
         view = self.writable(allocation, offset, size)
-        pattern = bytes([value]) * min(size, FILL_PIECE)
-        for start in range(0, size, FILL_PIECE):
-            piece = view[start : start + FILL_PIECE]
-            piece[:] = pattern[: len(piece)]
+        if size:
+            ctypes.memset(_address(view), value, size)
 
     def new_stop_word(self) -> StopWord:
         return StopFlag()
@@ -130,6 +134,11 @@ def _own(allocation: Allocation) -> CpuAllocation:
     if not isinstance(allocation, CpuAllocation):
         raise TypeError("an allocation of another device")
     return allocation
+
+
+def _address(view: memoryview) -> int:
+    """Of the first byte; the view keeps the memory alive."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))
 
 
 def _as_sent(allocation: CpuAllocation, offset: int, size: int) -> None:

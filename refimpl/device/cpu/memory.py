@@ -1,8 +1,11 @@
 """Memory of the CPU device: anonymous mappings, zero-filled by the system when they are first touched.
 
 Rules of this file:
-- What is given out is counted at once, although the system gives the pages later: all promises together stay below
-  what was available, so that no sum of allocations can make the system end the process.
+- What is given out is counted at once, in whole pages, although the system gives the pages later: all promises together
+  stay below what was available at the start, and what was promised and has not been touched yet is taken off what is
+  available now. So no sum of allocations makes the system end the process, also where others take memory meanwhile.
+- A reserve is never promised: the process needs memory besides, for messages, graphs and page tables.
+- What programs and threads need besides the buffers of clients (workspaces, scratch) is given out here too.
 - Released memory goes back at once, unless somebody still holds a view of it; then when that view is gone.
 - The size of pages is the system's choice. Huge ones, when asked for, took three times as long to be touched first on a
   virtual machine, where they have to come from memory that the host has not handed out yet.
@@ -13,11 +16,9 @@ Rules of this file:
 
 import ctypes
 import mmap
-import threading
-
-import psutil
 
 from refimpl.device.cpu.packed import PackedRegions
+from refimpl.device.cpu.room import UNLIMITED, Promises, promises
 from refimpl.device.protocol import DeviceMemory
 from refimpl.errors import OutOfMemory
 
@@ -78,32 +79,32 @@ def aligned_address(mapping: mmap.mmap) -> int:
 
 
 class CpuMemory:
-    """All memory of one device."""
+    """All memory of one device. `limit` bounds what it gives away; `shared` is what the process has promised in all."""
 
-    def __init__(self, guard: bool) -> None:
-        self.total = psutil.virtual_memory().total
-        self._capacity = psutil.virtual_memory().available
+    def __init__(self, guard: bool, limit: int | None = None, shared: Promises | None = None) -> None:
+        self._shared = shared or promises()
+        self._limit = UNLIMITED if limit is None else limit
+        self.total = min(self._limit, self._shared.system.total())
         self._promised = 0
         self._guard = guard
         self._graves: list[mmap.mmap] = []
-        self._lock = threading.RLock()  # a program that the collector ends here gives memory back
 
     def state(self) -> DeviceMemory:
-        """Free is what can still be promised and is there now."""
-        available = psutil.virtual_memory().available
-        return DeviceMemory(free=max(0, min(available, self._capacity - self._promised)), total=self.total)
+        """Free is what can still be promised and is there now, in whole pages."""
+        free = max(0, min(self._shared.left(), self._limit - self._promised))
+        return DeviceMemory(free=free // mmap.PAGESIZE * mmap.PAGESIZE, total=self.total)
 
     def allocate(self, size: int) -> CpuAllocation:
         """Zero-filled bytes. Raises OutOfMemory."""
-        with self._lock:
+        with self._shared.lock:
             free = self.state().free
-            if size > free:
+            if _pages(size) > free:
                 raise OutOfMemory(f"{size} bytes, {free} are free")
-            self._promised += size
+            self._promise(_pages(size))
         try:
             return self._guarded(size) if self._guard else self._plain(size)
         except (OSError, ValueError, OverflowError) as error:
-            self._take_back(size)
+            self._promise(-_pages(size))
             raise OutOfMemory(f"{size} bytes: {error}") from error
 
     def release(self, allocation: CpuAllocation) -> None:
@@ -112,7 +113,7 @@ class CpuMemory:
             if self._guard:
                 allocation.check_canaries()
         finally:
-            self._take_back(allocation.size)
+            self._promise(-_pages(allocation.size))
             if self._guard:
                 self._bury(allocation)
             else:
@@ -122,9 +123,10 @@ class CpuMemory:
         """Forget the released memory that `guard` keeps inaccessible."""
         self._graves.clear()
 
-    def _take_back(self, size: int) -> None:
-        with self._lock:
-            self._promised -= size
+    def _promise(self, size: int) -> None:
+        with self._shared.lock:
+            self._promised += size
+            self._shared.change(size)
 
     def _plain(self, size: int) -> CpuAllocation:
         if not size:
@@ -149,6 +151,11 @@ class CpuMemory:
             _protect(aligned_address(mapping), len(mapping))
             self._graves.append(mapping)
             allocation._mapping = None
+
+
+def _pages(size: int) -> int:
+    """Bytes of the pages that `size` bytes take."""
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 def _protect(address: int, size: int) -> None:

@@ -1,7 +1,10 @@
 """The threads of a device: they wait in compiled code for work, and tell by a file descriptor that it is done.
 
-One run at a time. Workers are Python threads that never take the GIL while they work or wait. Scratch memory is per
-worker and grows to what the largest program asks for.
+One run at a time. Workers are Python threads that never take the GIL while they work or wait.
+
+Scratch memory is per worker, counted as all memory of the device is, and kept from run to run up to KEPT bytes; more
+is given back when the run that needed it has ended. A run may find in it what an earlier one left, of another
+connection perhaps: a kernel reads no byte of scratch that it has not written itself.
 """
 
 import os
@@ -13,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refimpl.device.cpu.executor import BELL, BOARD_WORDS, CALL_WORDS, FAULTS, ONE, launch, leave, run_alone, serve
+from refimpl.device.cpu.memory import CpuAllocation, CpuMemory
 from refimpl.kernels.cpu.step import FAULT, SCRATCH, STOP, THREAD, THREADS, WORD, WORKER_WORDS
 
 __all__ = ["Bell", "Fault", "Pool", "StopFlag", "aligned_words", "run_here"]
 
 CACHE_LINE = 64
+KEPT = 16 << 20
+"""bytes of scratch that a worker keeps between two runs"""
 
 
 @attrs.frozen
@@ -85,14 +91,15 @@ class Bell:
 
 
 class Pool:
-    """`threads` workers."""
+    """`threads` workers. Their scratch comes from `memory`."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, memory: CpuMemory) -> None:
+        self._memory = memory
         self._board = aligned_words(BOARD_WORDS + CALL_WORDS * threads)
         self._bell = Bell()
         self._board[BELL // WORD], self._board[ONE // WORD] = self._bell.ringing, 1
         self._workers = [_worker(number, threads, self._board) for number in range(threads)]
-        self._scratch: list[NDArray[np.int64]] = []
+        self._scratch: list[CpuAllocation] = []
         self._room = -1
         self._turn = threading.Lock()
         self._threads = [
@@ -115,7 +122,7 @@ class Pool:
     def start(self, steps: NDArray[np.int64], scratch: int, stop: StopFlag, threads: int) -> None:
         """Begin to run the records of `steps` (n, WORDS) with the first `threads` workers; `finish` ends it.
 
-        scratch: bytes for each worker. Whoever comes while another run is going on waits for its end. MemoryError if
+        scratch: bytes for each worker. Whoever comes while another run is going on waits for its end. OutOfMemory if
         there is not enough scratch.
         """
         self._turn.acquire()
@@ -136,6 +143,8 @@ class Pool:
         """
         self._bell.wait()
         count, node, index, limit = self._board[FAULTS : FAULTS + 4].tolist()
+        if self._room > KEPT:
+            self._give_back()
         self._turn.release()
         return Fault(node, index, limit) if count else None
 
@@ -153,6 +162,7 @@ class Pool:
             for thread in self._threads:
                 thread.join()
             self._threads.clear()
+            self._give_back()
             self._bell.close()
 
     def _serve(self, worker: NDArray[np.int64]) -> None:
@@ -161,10 +171,17 @@ class Pool:
     def _make_room(self, scratch: int) -> None:
         if scratch <= self._room:
             return
-        self._scratch = [aligned_words(-(-scratch // WORD) + 1) for _ in self._workers]
-        for worker, room in zip(self._workers, self._scratch, strict=True):
-            worker[SCRATCH // WORD] = room.ctypes.data
+        self._give_back()
+        for worker in self._workers:
+            room = self._memory.allocate(scratch)
+            self._scratch.append(room)
+            worker[SCRATCH // WORD] = room.address
         self._room = scratch
+
+    def _give_back(self) -> None:
+        self._room = -1
+        while self._scratch:
+            self._memory.release(self._scratch.pop())
 
 
 def run_here(steps: NDArray[np.int64], scratch: int) -> None:

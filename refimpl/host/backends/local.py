@@ -17,7 +17,7 @@ from refimpl.graph.layout import span
 from refimpl.host.backends.protocol import MIB, Block, Data, Work
 from refimpl.limits import Limits
 from refimpl.service.holdings import Holdings, Seat
-from refimpl.service.running import run_watched
+from refimpl.service.watched import run_watched
 from spec.load import load
 
 __all__ = ["LocalBackend"]

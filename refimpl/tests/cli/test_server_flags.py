@@ -1,5 +1,6 @@
 """Flags, banner and exit codes of refimpl-server, in a process of its own where signals and ports matter."""
 
+import math
 import os
 import re
 import signal
@@ -10,15 +11,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
 from refimpl.cli.banner import exposure_warning
-from refimpl.cli.server import main, parse
-from refimpl.errors import UsageError, VersionMismatch
+from refimpl.cli.server import DEVICES, main
+from refimpl.cli.server_flags import BOUNDS, Options
+from refimpl.cli.server_flags import parse as parse_flags
+from refimpl.errors import NodeError, OutOfMemory, UsageError, VersionMismatch
+from refimpl.limits import Limits
+from refimpl.service.cache.place import Scope
 from refimpl.service.client import connect
 
 PATIENCE = 60
+MIB = 1 << 20
+
+
+def parse(flags: list[str]) -> Options:
+    return parse_flags(flags, tuple(DEVICES))
 
 
 @contextmanager
@@ -145,6 +156,16 @@ async def version_of(where: str, proto: str | None = None) -> tuple[int, int, in
         (["--also", "7.0.0@50052"], "a port speaks one version"),
         (["--also", "7.0.0@50053", "--also", "8.0.0@50053"], "a port speaks one version"),
         (["-H", "no-such-host.invalid", "-p", "0"], "-H no-such-host.invalid"),
+        (["--max-clients", "0"], "--max-clients: '0' is not a whole number from 1"),
+        (["--max-clients", "many"], "'many' is not a whole number"),
+        (["--max-memory", "-1"], "--max-memory"),
+        (["--max-memory", "1.5"], "'1.5' is not a whole number"),
+        (["--max-graph-nodes", "99999999999999999999"], "is not a whole number from 1 to 16777216"),
+        (["--idle-timeout", "nan"], "'nan' is not a number of seconds"),
+        (["--idle-timeout", "-1"], "--idle-timeout"),
+        (["--read-timeout", "inf"], "'inf' is not a number of seconds"),
+        (["--max-graph", "300"], "--max-messages 128: less than one graph of --max-graph 300"),
+        (["--cache-scope", "some"], "'some'"),
     ],
 )
 def test_a_flag_that_cannot_be_used_is_one_line(
@@ -171,6 +192,86 @@ def test_defaults_are_those_of_stock() -> None:
     assert (options.host, options.port, options.devices, options.cache) == ("127.0.0.1", 50052, ("CPU",), False)
     assert (options.proto, options.also) == ("8.0.0", ())
     assert options.threads == max(1, (os.cpu_count() or 1) // 2)
+
+
+def test_limits_have_their_defaults_and_flags_in_everyday_units() -> None:
+    assert parse([]).limits == Limits()
+    limits = parse(
+        [
+            "--max-clients",
+            "7",
+            "--max-client-memory",
+            "100",
+            "--max-memory",
+            "2048",
+            "--idle-timeout",
+            "90",
+            "--read-timeout",
+            "0.5",
+        ]
+    ).limits
+    assert (limits.connections, limits.buffer_bytes, limits.device_bytes) == (7, 100 * MIB, 2048 * MIB)
+    assert (limits.idle_timeout, limits.message_timeout) == (90.0, 0.5)
+
+
+def test_no_limit_is_0() -> None:
+    flags = ["--max-client-memory", "0", "--max-memory", "0", "--idle-timeout", "0"]
+    assert parse(flags).limits == Limits()
+    assert parse(["--send-timeout", "0"]).limits.send_timeout == math.inf
+
+
+def test_every_limit_with_a_flag_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = {field.name for field in attrs.fields(Limits)}
+    bounds = [bound for group in BOUNDS.values() for bound in group]
+    assert {bound.field for bound in bounds} <= fields
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for bound in bounds:
+        assert f"{bound.flag} {bound.unit.name} {bound.help} (default: {bound.default})" in said
+
+
+def test_a_cache_is_for_the_address_that_filled_it_unless_one_says_so() -> None:
+    assert parse(["-c"]).cache_scope is Scope.PEER
+    assert parse(["-c", "--cache-scope", "all", "--cache-size", "5"]).limits.cache_bytes == 5 * MIB
+    assert parse(["-c", "--cache-scope", "all"]).cache_scope is Scope.ALL
+
+
+def test_a_server_keeps_to_what_its_flags_say() -> None:
+    with server("--max-memory", "64", "--max-client-memory", "16", "--max-clients", "2") as (process, banner):
+        assert "(64 MiB, 64 MiB free)" in banner[4]
+        trio.run(ask_for_too_much, endpoint(banner))
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=PATIENCE)
+    assert "limits.connections" in log
+
+
+async def ask_for_too_much(where: str) -> None:
+    async with connect(where) as one, connect(where) as other:
+        assert await one.devices[0].memory() == (16 * MIB, 16 * MIB)
+        await one.devices[0].allocate(16 * MIB)
+        with pytest.raises(OutOfMemory):
+            await one.devices[0].allocate(1)
+        await other.devices[0].allocate(16 * MIB)
+        with pytest.raises(NodeError):
+            async with connect(where):
+                pass
+
+
+def test_as_many_files_may_be_open_as_there_may_be_clients() -> None:
+    done = subprocess.run([sys.executable, "-c", FEW_FILES], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.split() == ["164", "200"]
+    assert "--max-clients 1000: the system allows 200 open files only" in done.stderr
+
+
+FEW_FILES = """
+import resource
+from refimpl.cli.server import _make_room_for
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
+for connections in (100, 1000):
+    _make_room_for(connections)
+    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
 
 
 def test_help_and_version_exit_with_success(capsys: pytest.CaptureFixture[str]) -> None:

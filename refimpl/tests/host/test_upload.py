@@ -18,7 +18,7 @@ from refimpl.host.placement.plan import Stage
 from refimpl.host.upload import COMPILER_PAYS, HASH_THRESHOLD, remote_bytes, reserve, upload
 from refimpl.model.attention import CacheShape
 from refimpl.model.gguf_file import ModelFile, open_model
-from refimpl.service.cache import TensorCache
+from refimpl.service.cache.tensors import TensorCache
 from refimpl.tests.fake_device import FakeDevice
 from refimpl.tests.model.tiny import N_EMBD, write_model
 from refimpl.tests.service.harness import running
@@ -84,13 +84,13 @@ async def test_what_a_node_has_in_its_cache_does_not_travel(model: ModelFile, tm
     assert (second.sent, second.known) == (model.nbytes - large, large)
     assert first.commands.count("SET_TENSOR") == second.commands.count("SET_TENSOR") + 1
     assert second.memory == first.memory
-    assert [path.stat().st_size for path in (tmp_path / "rpc").iterdir()] == [large]
+    assert [path.stat().st_size for path in (tmp_path / "rpc").glob("*/*")] == [large]
 
 
 async def test_a_damaged_cache_is_not_believed(model: ModelFile, tmp_path: Path) -> None:
     cache = TensorCache(tmp_path / "rpc")
     first = await load_onto(model, cache)
-    (kept,) = (tmp_path / "rpc").iterdir()
+    (kept,) = (tmp_path / "rpc").glob("*/*")
     damaged = bytearray(kept.read_bytes())
     damaged[-1] ^= 1
     kept.write_bytes(damaged)

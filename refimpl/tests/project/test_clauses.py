@@ -7,7 +7,7 @@ from refimpl.tests.project.tree import sources
 from spec.prose import clauses
 
 FAMILIES = sorted({clause.family for clause in clauses().values()})
-QUOTED = re.compile(rf"\b(?:{'|'.join(FAMILIES)})-(?:\d+|[A-Z][A-Z0-9_]+)\b")
+QUOTED = re.compile(rf"\b(?:{'|'.join(FAMILIES)})-(?:\d+|[A-Z][A-Z0-9_]+(?:-[A-Z]+)*)\b")
 PLANTED = "spec"
 """its tests quote ids that do not exist, to see them found"""
 

@@ -13,7 +13,7 @@ import trio
 
 from refimpl.graph.define import GraphBuilder
 from refimpl.limits import Limits
-from refimpl.service.cache import TensorCache
+from refimpl.service.cache.tensors import TensorCache
 from refimpl.service.client import RemoteBuffer, RemoteNode
 from refimpl.service.server import Server
 from refimpl.tests.fake_device import FakeDevice

@@ -29,6 +29,9 @@ class SilentTransport(Transport):
     async def send(self, data: bytes | memoryview, silence: float) -> None:
         await trio.lowlevel.checkpoint()
 
+    def has_bytes(self) -> bool:
+        return False
+
     async def receive(self, silence: float) -> memoryview:
         await trio.lowlevel.checkpoint()
         self.waited.append(silence)

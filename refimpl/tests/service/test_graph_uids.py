@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from refimpl.errors import NodeClosed
+from refimpl.errors import GraphError, NodeClosed
 from refimpl.limits import Limits
+from refimpl.service.bounds.shared import Shared
 from refimpl.service.client import RemoteNode, connect
 from refimpl.service.programs import Programs
 from refimpl.tests.fake_device import FakeProgram
@@ -164,13 +165,14 @@ def program(handle: int) -> FakeProgram:
     return FakeProgram(frozenset([handle]), 64, None, {})  # type: ignore[arg-type]
 
 
-def test_memory_is_bounded_whatever_is_remembered() -> None:
+async def test_memory_is_bounded_whatever_is_remembered() -> None:
     limits = Limits(programs=2, sleeping_bytes=40 * RPC_TENSOR.itemsize)
-    programs = Programs(limits, UIDS)
+    programs = Programs(limits, UIDS, Shared.of(limits))
     for uid in range(1, 101):
         programs.add(message(uid, 1 + uid % 10), program(uid))
+        await programs.settle()
     assert len(programs) == 2
-    asleep = [programs.wake(0, uid) for uid in range(99) if remembered(programs, uid)]
+    asleep = [programs.body(programs.recall(0, uid)) for uid in range(99) if remembered(programs, uid)]
     assert 0 < sum(map(len, asleep)) <= limits.sleeping_bytes
     programs.drop(99)
     programs.clear()
@@ -180,6 +182,6 @@ def test_memory_is_bounded_whatever_is_remembered() -> None:
 def remembered(programs: Programs, uid: int) -> bool:
     try:
         programs.recall(0, uid)
-    except Exception:
+    except GraphError:
         return False
     return True

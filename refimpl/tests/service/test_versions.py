@@ -64,7 +64,7 @@ async def test_a_client_takes_the_newest_version_of_each_node() -> None:
 @pytest.mark.parametrize(("spoken", "asked"), [(OLD, NEW), (NEW, OLD)])
 async def test_a_version_that_was_given_is_not_replaced(spoken: str, asked: str) -> None:
     async with running(proto=spoken) as node:
-        with pytest.raises(VersionMismatch, match=rf"speaks protocol {spoken}, this client {asked}$"):
+        with pytest.raises(VersionMismatch, match=rf"HELLO with protocol {spoken}, this client speaks {asked}$"):
             async with connect(node.endpoint, dialect=asked):
                 pass
         assert (await node.trace.seen(LeftAfterHello)).served == spoken

@@ -71,6 +71,9 @@ class Probe:
     def read(self, allocation: Allocation, offset: int, size: int) -> memoryview:
         return self.device.read(allocation, offset, size)
 
+    def pending(self, allocation: Allocation, offset: int, size: int) -> int:
+        return self.device.pending(allocation, offset, size)
+
     def copy(self, src: Allocation, src_offset: int, dst: Allocation, dst_offset: int, size: int) -> None:
         self.device.copy(src, src_offset, dst, dst_offset, size)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from refimpl.wire import tensor
-from refimpl.wire.tensor import RPC_TENSOR
+from refimpl.wire.tensor import RPC_TENSOR, geometry
 from spec.dialect import StructDef
 from spec.load import load
 
@@ -43,3 +43,11 @@ def test_counts_are_the_constants_of_the_spec(version: str) -> None:
 def test_a_name_that_ends_in_nul_keeps_all_its_bytes_in_the_record() -> None:
     raw = bytes(range(1, 9)) * 37
     assert np.frombuffer(raw, RPC_TENSOR)[0].tobytes() == raw
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_geometry_of_a_record_is_what_its_fields_say(seed: int) -> None:
+    records = np.frombuffer(np.random.default_rng(seed).bytes(3 * RPC_TENSOR.itemsize), RPC_TENSOR)
+    for record in records:
+        fields = [record[name].tolist() for name in ("type", "buffer", "ne", "nb", "data")]
+        assert [list(value) if isinstance(value, tuple) else value for value in geometry(record)] == fields

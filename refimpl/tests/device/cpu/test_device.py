@@ -1,15 +1,19 @@
 """The commands of the CPU device, without a graph: names, bytes, and what it does not take for its own."""
 
+import mmap
+import threading
+import time
+
 import llvmlite.binding as llvm
 import pytest
 
 from refimpl.device.cpu import CpuDevice
-from refimpl.device.cpu.device import FILL_PIECE
 from refimpl.errors import DeviceError, OutOfMemory
 from refimpl.kernels.cpu.words import X86
 from refimpl.tests.fake_device import FakeDevice
 
 SIZE = 1000
+LARGE = 1 << 28
 
 
 def counted(device: CpuDevice) -> tuple:
@@ -29,7 +33,7 @@ def test_it_says_what_it_is(device: CpuDevice) -> None:
 def test_memory_counts_what_is_given_out(device: CpuDevice) -> None:
     before = device._memory._promised
     allocation = device.allocate(SIZE)
-    assert device._memory._promised == before + SIZE
+    assert device._memory._promised == before + mmap.PAGESIZE
     device.release(allocation)
     assert device._memory._promised == before
     with pytest.raises(OutOfMemory):
@@ -62,12 +66,37 @@ def test_a_copy_goes_to_another_allocation(device: CpuDevice) -> None:
         device.release(allocation)
 
 
-@pytest.mark.parametrize("size", [0, 1, FILL_PIECE - 1, FILL_PIECE, FILL_PIECE + 1, 2 * FILL_PIECE + 5])
+@pytest.mark.parametrize("size", [0, 1, 63, 64, (1 << 20) + 5])
 def test_a_fill_writes_all_of_its_range_and_nothing_else(device: CpuDevice, size: int) -> None:
     allocation = device.allocate(size + 20)
     device.fill(allocation, 10, size, 0xAB)
     assert device.read(allocation, 0, size + 20) == bytes(10) + bytes([0xAB]) * size + bytes(10)
     device.release(allocation)
+
+
+@pytest.mark.parametrize("move", ["fill", "copy"])
+def test_other_threads_go_on_while_many_bytes_are_moved(move: str) -> None:
+    device = CpuDevice(1)
+    allocation, source = device.allocate(LARGE), device.allocate(LARGE)
+    times: list[float] = []
+
+    def moving() -> None:
+        times.append(time.perf_counter())
+        if move == "fill":
+            device.fill(allocation, 0, LARGE, 1)
+        else:
+            device.copy(source, 0, allocation, 0, LARGE)
+        times.append(time.perf_counter())
+
+    thread = threading.Thread(target=moving)
+    thread.start()
+    longest, last = 0.0, time.perf_counter()
+    while thread.is_alive():
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    thread.join()
+    assert longest < (times[1] - times[0]) / 2
+    device.close()
 
 
 def test_nothing_can_be_done_with_no_bytes(device: CpuDevice) -> None:

@@ -1,0 +1,1 @@
+"""Sample graphs, one file for each subject of definitions/."""

@@ -1,0 +1,1 @@
+"""spec/text/framing.md: bytes on the connection, frames, phases and HELLO."""

@@ -1,0 +1,1 @@
+"""Client mode: a hostile server between the client that is judged and a right server."""

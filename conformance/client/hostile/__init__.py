@@ -1,0 +1,1 @@
+"""The hostile server: what it does, and what is said to it."""

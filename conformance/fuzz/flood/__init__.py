@@ -1,0 +1,1 @@
+"""Bulk: many connections, thousands of messages a second, each session by seed and index alone."""

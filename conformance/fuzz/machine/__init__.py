@@ -1,0 +1,1 @@
+"""What Hypothesis does here, and the only part of the judge that needs it: strategies > sessions > rounds."""

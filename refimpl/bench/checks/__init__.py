@@ -1,0 +1,1 @@
+"""What all checks of a server cost while it makes text."""
